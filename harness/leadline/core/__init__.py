@@ -1,0 +1,1 @@
+"""The ground floor: errors, units and time. Imports nothing of Leadline."""
