@@ -58,7 +58,7 @@ class RawBlock(Protocol):
 class Runner(Protocol):
     """Executes artifacts on one device through one backend."""
 
-    name: str                           # "litert", "litert-python"
+    name: str  # "litert", "litert-python"
 
     def prepare(self, artifact: Artifact) -> None:
         """Bring to the device what running `artifact` needs; cheap when it is there already."""

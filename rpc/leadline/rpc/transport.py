@@ -12,7 +12,7 @@ import msgspec
 class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """A command that ended by itself."""
 
-    exit_code: int                      # 128 + signal if a signal ended it
+    exit_code: int  # 128 + signal if a signal ended it
     stdout: bytes
     stderr: bytes
 

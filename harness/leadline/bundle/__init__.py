@@ -1,0 +1,1 @@
+"""The exported archive that others can check: export, verify, import."""

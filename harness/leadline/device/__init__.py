@@ -1,0 +1,1 @@
+"""lab.toml, probing, enrolment, leases: which devices there are and what they are."""

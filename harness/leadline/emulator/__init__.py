@@ -1,0 +1,1 @@
+"""Emulated devices to develop and test against."""

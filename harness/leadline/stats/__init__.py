@@ -1,0 +1,1 @@
+"""Summaries, stopping rule and comparisons: pure functions on arrays."""

@@ -1,0 +1,1 @@
+"""Where every attempt is kept: schema, migrations, reads and writes."""

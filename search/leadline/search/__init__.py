@@ -1,0 +1,1 @@
+"""Spaces of networks, the models written from them, and what is learned from their latencies. Knows no device."""

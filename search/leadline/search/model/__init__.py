@@ -1,0 +1,1 @@
+"""From a network to a .tflite file, its FLOPs, parameters and bytes."""

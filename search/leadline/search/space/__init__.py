@@ -1,0 +1,1 @@
+"""Search spaces: encode, decode, sample, enumerate."""
