@@ -1,0 +1,57 @@
+"""Was the measured thread alone on its CPU? Wall time beyond its CPU time says how long it waited.
+
+What it cannot see: a neighbour on the same core's other hyperthread, a hypervisor, a lowered frequency. Those slow the
+thread down while it runs; they show as launches that disagree, hence as a wide interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from leadline.records.trial import Block, Int64s
+
+# From recorded series (docs/statistics.md, "Contention"): below both limits the median of twenty inferences was off
+# by no more than without any waiting; above either it was off several times as far.
+_WAITED = 0.05  # an inference has waited if its wall time exceeds its CPU time by this
+_WAITED_SHARE = 0.25  # of the inferences
+_SWITCHES_PER_S = 100.0  # involuntary, per second of inference
+
+
+def waiting(wall_ns: Int64s, cpu_ns: Int64s) -> float:
+    """Median over samples of wall time / CPU time of the invoking thread, less one.
+
+    Args: both shape (n,), ns. Samples whose CPU time is 0 (a coarse clock) are left out.
+    Returns: ≥ 0, where 0 is undisturbed; nan if no sample is left.
+    """
+    known = cpu_ns > 0
+    if not known.any():
+        return float("nan")
+    return max(0.0, float(np.median(wall_ns[known] / cpu_ns[known])) - 1.0)
+
+
+def contention_warning(blocks: Sequence[Block]) -> str | None:
+    """A sentence for the user if other work disturbed these blocks; None if not, or if nothing is known.
+
+    Args: blocks: those to judge together, usually all timed blocks of an attempt; may be empty.
+    """
+    if not blocks:
+        return None
+    wall_ns = np.concatenate([block.wall_ns for block in blocks])
+    cpu_ns = np.concatenate([block.cpu_ns for block in blocks])
+    switches = sum(int(block.switches.sum()) for block in blocks)
+    known = cpu_ns > 0
+    waited = int(np.count_nonzero(wall_ns[known] > cpu_ns[known] * (1.0 + _WAITED)))
+    preempted = switches >= _SWITCHES_PER_S * float(wall_ns.sum()) / 1e9 and switches > 0
+    if preempted:
+        return (
+            f"other work shared the CPU: {switches} involuntary context switches in {wall_ns.size} inferences, "
+            f"{waited} of which waited; measure again when the device is idle, or on other CPUs (--cpus)"
+        )
+    if waited > 0 and waited >= _WAITED_SHARE * np.count_nonzero(known):
+        return (
+            f"{waited} of {wall_ns.size} inferences waited more than {_WAITED:.0%} of their CPU time, for a CPU or for "
+            "threads on slower ones; measure again when the device is idle, with fewer threads, or on one cluster"
+        )
+    return None
