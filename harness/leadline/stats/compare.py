@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from leadline.core.errors import BadInput
 from leadline.records.trial import Launch
-from leadline.stats.interval import MEDIAN_OVER_MEAN, Floats, Interval, spread, student_t
+from leadline.stats.interval import Floats, Interval, standard_error_of_median, student_t
 from leadline.stats.summary import launch_medians
 
 
@@ -48,20 +48,18 @@ def repeatability(first_ns: npt.ArrayLike, second_ns: npt.ArrayLike) -> float:
 
 def _half_width(a: Floats, b: Floats, confidence: float) -> float:
     """Half the interval of the difference of medians; shapes (n,), (m,); inf if n = m = 1."""
-    spreads = [spread(side) if side.size > 1 else None for side in (a, b)]
-    known = [s for s in spreads if s is not None]
+    known = [standard_error_of_median(side) for side in (a, b) if side.size > 1]
     if not known:
         return math.inf
     if len(known) == 1:
-        degrees = float(max(a.size, b.size) - 1)
-        variance = known[0] ** 2 * (1.0 / a.size + 1.0 / b.size)
-    else:
-        parts = [s**2 / side.size for s, side in zip(known, (a, b), strict=True)]
-        variance = sum(parts)
-        if not variance:
-            return 0.0
-        degrees = variance**2 / sum(p**2 / (side.size - 1) for p, side in zip(parts, (a, b), strict=True))
-    return student_t(degrees, confidence) * MEDIAN_OVER_MEAN * math.sqrt(variance)
+        several = max(a.size, b.size)
+        return student_t(several - 1, confidence) * known[0] * math.sqrt(1.0 + several)
+    variances = [error**2 for error in known]
+    if not any(variances):
+        return 0.0
+    parts = zip(variances, (a.size - 1, b.size - 1), strict=True)
+    degrees = sum(variances) ** 2 / sum(variance**2 / own for variance, own in parts)
+    return student_t(degrees, confidence) * math.sqrt(sum(variances))
 
 
 def _expm1(value: float) -> float:

@@ -11,9 +11,9 @@ from scipy.special import stdtrit
 
 Floats = npt.NDArray[np.float64]
 
-MEDIAN_OVER_MEAN = math.sqrt(math.pi / 2)
-"""Standard error of the median over that of the mean, for many independent normal values (Laplace, 1812). For few the
-true ratio is smaller (three: 1.16, five: 1.20), so that intervals made with it err on the wide side."""
+# Standard error of the median over that of the mean, for many independent normal values (Laplace, 1812). For few the
+# true ratio is smaller (three: 1.16, five: 1.20), so that intervals made with it err on the wide side.
+_MEDIAN_OVER_MEAN = math.sqrt(math.pi / 2)
 
 
 class Interval(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,12 @@ def half_width_of_median(values: Floats, confidence: float) -> float:
     """
     if values.size < 2:
         return math.inf
-    return student_t(values.size - 1, confidence) * MEDIAN_OVER_MEAN * spread(values) / math.sqrt(values.size)
+    return student_t(values.size - 1, confidence) * standard_error_of_median(values)
+
+
+def standard_error_of_median(values: Floats) -> float:
+    """√(π/2) · s / √n, in the unit of `values`; shape (n,), n ≥ 2, independent and roughly normal."""
+    return _MEDIAN_OVER_MEAN * spread(values) / math.sqrt(values.size)
 
 
 def student_t(degrees: float, confidence: float) -> float:

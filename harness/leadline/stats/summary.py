@@ -11,12 +11,12 @@ from leadline.core.errors import BadInput
 from leadline.records.trial import Block, Int64s, Launch, Summary
 from leadline.stats.autocorrelation import effective_size_for_median
 from leadline.stats.contention import waiting
-from leadline.stats.interval import Floats, Interval, around, half_width_of_median
+from leadline.stats.interval import Floats, Interval, around, half_width_of_median, standard_error_of_median, student_t
 from leadline.stats.stopping import batch_medians
 
-# Long launches are cut into this many batches, long enough to be nearly independent of each other; short ones into
-# batches of at least _SMALLEST_BATCH, below which a batch median no longer absorbs an outlier.
-_BATCHES = 20
+# Launches are cut into few long batches, so that these hardly depend on each other, but of short launches into batches
+# of _SMALLEST_BATCH, below which a batch median no longer absorbs an outlier.
+_BATCHES = 10
 _SMALLEST_BATCH = 4
 
 
@@ -68,18 +68,25 @@ def interval_over_launches(walls: Sequence[Int64s], confidence: float) -> Interv
     Returns: ns; [0, inf) if one launch of fewer than two batches is all there is.
     """
     medians = np.array([float(np.median(wall)) for wall in walls])
-    within = np.array([_half_width_within(wall, confidence) for wall in walls])
+    within = _half_width_within(walls, confidence)
     if len(walls) == 1:
-        return around(float(medians[0]), float(within[0]))
+        return around(float(medians[0]), within)
     # Few launches may agree by luck; their own samples say how well they can have known at best.
-    floor = float(np.linalg.norm(within[np.isfinite(within)])) / len(walls)
+    floor = within if math.isfinite(within) else 0.0
     return around(float(np.median(medians)), max(half_width_of_median(medians, confidence), floor))
 
 
-def _half_width_within(wall_ns: Int64s, confidence: float) -> float:
-    """How far the median of one launch may lie from that of the same launch run forever; ns, inf if unknown."""
-    batch = max(_SMALLEST_BATCH, math.ceil(wall_ns.size / _BATCHES))
-    return half_width_of_median(batch_medians(wall_ns, batch), confidence)
+def _half_width_within(walls: Sequence[Int64s], confidence: float) -> float:
+    """How far the launches' mean median may lie from what the same launches, run forever, would give.
+
+    Returns: ns; inf if no launch has two batches. Launches of fewer are left out.
+    """
+    batched = [batch_medians(wall, max(_SMALLEST_BATCH, math.ceil(wall.size / _BATCHES))) for wall in walls]
+    known = [medians for medians in batched if medians.size > 1]
+    if not known:
+        return math.inf
+    variance = sum(standard_error_of_median(medians) ** 2 for medians in known) / len(known) ** 2
+    return student_t(sum(medians.size - 1 for medians in known), confidence) * math.sqrt(variance)
 
 
 def _timed(launches: Sequence[Launch]) -> list[list[Block]]:

@@ -1,0 +1,74 @@
+"""The alarm for other work on the measured CPUs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from leadline.records.trial import Block
+from leadline.stats.contention import contention_warning, waiting
+from tests.unit.stats.launches import a_block
+
+RUNS = 20
+WALL_NS = 20_000_000
+
+
+def block(*, waited: int, wait: float = 0.5, switches: int = 0) -> Block:
+    """`waited` of RUNS inferences took `wait` longer than their CPU time."""
+    cpu_ns = np.full(RUNS, WALL_NS)
+    cpu_ns[:waited] = round(WALL_NS / (1 + wait))
+    counts = np.zeros(RUNS, np.int64)
+    counts[0] = switches
+    return a_block(np.full(RUNS, WALL_NS), cpu_ns=cpu_ns, switches=counts)
+
+
+def test_an_undisturbed_attempt_is_not_warned_of() -> None:
+    assert contention_warning([block(waited=0), block(waited=0)]) is None
+
+
+def test_a_few_inferences_that_waited_do_not_move_a_median_and_are_not_warned_of() -> None:
+    assert contention_warning([block(waited=4)]) is None
+
+
+def test_a_quarter_of_inferences_that_waited_is_warned_of() -> None:
+    warning = contention_warning([block(waited=5)])
+    assert warning is not None
+    assert "5 of 20 inferences waited more than 5%" in warning
+
+
+def test_waiting_is_judged_over_all_blocks_together() -> None:
+    assert contention_warning([block(waited=8)]) is not None
+    assert contention_warning([block(waited=8), block(waited=1), block(waited=0)]) is None
+
+
+def test_waiting_of_a_few_percent_is_noise() -> None:
+    assert contention_warning([block(waited=RUNS, wait=0.04)]) is None
+
+
+def test_a_hundred_involuntary_switches_a_second_mean_that_somebody_shares_the_cpu() -> None:
+    seconds = RUNS * WALL_NS / 1e9
+    assert contention_warning([block(waited=0, switches=round(99 * seconds) - 1)]) is None
+    warning = contention_warning([block(waited=2, switches=round(100 * seconds))])
+    assert warning is not None
+    assert "40 involuntary context switches in 20 inferences, 2 of which waited" in warning
+
+
+def test_a_clock_that_gives_no_cpu_time_says_nothing_of_waiting() -> None:
+    silent = a_block(np.full(RUNS, WALL_NS), cpu_ns=np.zeros(RUNS))
+    assert contention_warning([silent]) is None
+    assert math.isnan(waiting(silent.wall_ns, silent.cpu_ns))
+
+
+def test_no_block_gives_no_warning() -> None:
+    assert contention_warning([]) is None
+    assert contention_warning([a_block([])]) is None
+
+
+def test_samples_without_cpu_time_are_left_out_of_the_median() -> None:
+    assert waiting(np.array([120, 120, 500]), np.array([100, 100, 0])) == pytest.approx(0.2)
+
+
+def test_clocks_that_disagree_by_a_hair_do_not_make_waiting_negative() -> None:
+    assert waiting(np.array([99_999]), np.array([100_000])) == 0.0
