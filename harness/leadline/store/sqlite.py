@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 LOCK_WAIT_S = 30.0
+NOT_A_STORE = "is not a Leadline store (not a SQLite database); name another file with --store"
 _WRITES = "leadline_writes"  # execution option of connections that will write
 
 
@@ -40,6 +41,15 @@ def writing(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A connection inside a transaction that may write; commits at the end, rolls back on an error."""
     with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
+
+
+def is_foreign(file: Path) -> bool:
+    """Whether `file` holds something that is no database. SQLite itself would overwrite a file below 512 bytes."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(16) not in (b"", b"SQLite format 3\0")
+    except OSError:
+        return False  # not there, or not ours to read: opening it will say so
 
 
 def prefer_wal(engine: sa.Engine) -> None:
@@ -72,7 +82,7 @@ def explain(error: sqlite3.Error, file: Path) -> str:
     if code.startswith("SQLITE_READONLY"):
         return f"may not be written; try: chmod u+w {name} {folder}"
     if code == "SQLITE_NOTADB":
-        return "is not a Leadline store (not a SQLite database); name another file with --store"
+        return NOT_A_STORE
     if code == "SQLITE_FULL" or code.startswith("SQLITE_IOERR"):
         return f"the disk is full or failing ({error}); see: df -h {folder}"
     if code.startswith("SQLITE_CORRUPT"):

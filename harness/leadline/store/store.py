@@ -270,7 +270,10 @@ def _engine(url: str) -> tuple[sa.Engine, str]:
     file = sqlite.file_of(parsed)
     if file is None:
         raise StoreError(f"{place}: would be forgotten at the end; {example}")
-    return sqlite.create_engine(parsed), f"store {printable(str(file))}"
+    place = f"store {printable(str(file))}"
+    if sqlite.is_foreign(file):
+        raise StoreError(f"{place}: {sqlite.NOT_A_STORE}")
+    return sqlite.create_engine(parsed), place
 
 
 def _set_state(connection: sa.Connection, trial_id: str, state: str) -> None:
