@@ -7,7 +7,6 @@
 // this program starts, and can say what is wrong, on a device where the library cannot be loaded. --runtime is what
 // the `ready` line calls the runtime: LiteRT's C API does not tell its version.
 
-#define _GNU_SOURCE
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>

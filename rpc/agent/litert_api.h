@@ -11,7 +11,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LITERT_OK = 0, LITERT_OUT_OF_MEMORY = 2, LITERT_UNSUPPORTED = 5, LITERT_FILE_IO = 500, LITERT_INVALID_FLATBUFFER = 501 };
+enum {  // status
+  LITERT_OK = 0,
+  LITERT_OUT_OF_MEMORY = 2,
+  LITERT_UNSUPPORTED = 5,
+  LITERT_FILE_IO = 500,
+  LITERT_INVALID_FLATBUFFER = 501
+};
 enum { LITERT_CPU = 1 };
 enum { LITERT_LOCK_READ = 0, LITERT_LOCK_WRITE = 1 };
 enum { LITERT_MAX_RANK = 8 };
@@ -64,8 +70,9 @@ _Static_assert(sizeof(LiteRtEvent) == 104, "ProfiledEventData of LiteRT 2.3 has 
 #define LITERT_FUNCTIONS(X)                                                                                    \
   X(LiteRtCreateEnvironment, int, (int, const void *, void **))                                                \
   X(LiteRtCreateModelFromFile, int, (void *, const char *, void **))                                           \
-  X(LiteRtGetMainModelSubgraphIndex, int, (void *, size_t *))                                                  \
-  X(LiteRtGetModelSubgraph, int, (void *, size_t, void **))                                                    \
+  X(LiteRtGetSignatureSubgraph, int, (void *, void **))                                                        \
+  X(LiteRtGetSubgraphInput, int, (void *, size_t, void **))                                                    \
+  X(LiteRtGetSubgraphOutput, int, (void *, size_t, void **))                                                   \
   X(LiteRtGetNumSubgraphOps, int, (void *, size_t *))                                                          \
   X(LiteRtGetModelSignature, int, (void *, size_t, void **))                                                   \
   X(LiteRtGetNumSignatureInputs, int, (void *, size_t *))                                                      \
@@ -73,6 +80,7 @@ _Static_assert(sizeof(LiteRtEvent) == 104, "ProfiledEventData of LiteRT 2.3 has 
   X(LiteRtGetSignatureInputTensorByIndex, int, (void *, size_t, void **))                                      \
   X(LiteRtGetSignatureOutputTensorByIndex, int, (void *, size_t, void **))                                     \
   X(LiteRtGetTensorName, int, (void *, const char **))                                                         \
+  X(LiteRtGetTensorIndex, int, (void *, uint32_t *))                                                           \
   X(LiteRtGetRankedTensorType, int, (void *, LiteRtTensorType *))                                              \
   X(LiteRtCreateOptions, int, (void **))                                                                       \
   X(LiteRtSetOptionsHardwareAccelerators, int, (void *, int))                                                  \

@@ -34,8 +34,9 @@ typedef struct {
 
 typedef struct {
   void *compiled;
-  Tensor inputs[MAX_TENSORS], outputs[MAX_TENSORS];
-  void *input_buffers[MAX_TENSORS], *output_buffers[MAX_TENSORS];
+  Tensor inputs[MAX_TENSORS], outputs[MAX_TENSORS];            // in the graph's order
+  size_t input_place[MAX_TENSORS], output_place[MAX_TENSORS];  // from the signature's order to the graph's
+  void *input_buffers[MAX_TENSORS], *output_buffers[MAX_TENSORS];  // in the signature's order
   size_t input_count, output_count;
   size_t op_count;
   long delegated_ops;  // -1: not known
@@ -114,7 +115,7 @@ static void count_elements(Tensor *tensor) {
 static void fix_dynamic_shapes(Session *session) {
   bool resized = false;
   for (size_t i = 0; i < session->input_count; i++) {
-    Tensor *tensor = &session->inputs[i];
+    Tensor *tensor = &session->inputs[session->input_place[i]];
     bool dynamic = false;
     for (unsigned d = 0; d < tensor->type.layout.rank; d++) {
       if (tensor->type.layout.dimensions[d] < 0) {
@@ -134,8 +135,9 @@ static void fix_dynamic_shapes(Session *session) {
   check(LiteRtGetCompiledModelOutputTensorLayouts(session->compiled, 0, session->output_count, layouts, resized),
         "asking for output shapes");
   for (size_t i = 0; i < session->output_count; i++) {
-    session->outputs[i].type.layout = layouts[i];
-    count_elements(&session->outputs[i]);
+    Tensor *tensor = &session->outputs[session->output_place[i]];
+    tensor->type.layout = layouts[i];
+    count_elements(tensor);
   }
 }
 
@@ -149,41 +151,56 @@ static void *make_buffer(void *environment, const Tensor *tensor, void *requirem
   return buffer;
 }
 
+typedef int (*GetTensor)(void *, size_t, void **);
+
+// A signature lists its tensors in an order of its own. The graph's order is what every runner seeds and reports in, so
+// `place[i]` tells which tensor of the graph's inputs (or outputs) is number i of the signature's.
+static void describe_tensors(Tensor *tensors, size_t count, size_t *place, void *graph, GetTensor of_graph,
+                             void *signature, GetTensor of_signature) {
+  uint32_t graph_index[MAX_TENSORS], index;
+  void *handle;
+  for (size_t i = 0; i < count; i++) {
+    check(of_graph(graph, i, &handle), "reading the graph");
+    check(LiteRtGetTensorIndex(handle, &graph_index[i]), "reading the graph");
+    describe(&tensors[i], handle);
+  }
+  for (size_t i = 0; i < count; i++) {
+    check(of_signature(signature, i, &handle), "reading the signature");
+    check(LiteRtGetTensorIndex(handle, &index), "reading the signature");
+    for (place[i] = 0; place[i] < count && graph_index[place[i]] != index;) place[i]++;
+    if (place[i] == count) fail("unsupported", "the signature's tensors are not those of its graph");
+  }
+}
+
 static void describe_signature(Session *session, void *model) {
-  void *subgraph, *signature, *handle;
-  size_t main_index;
-  check(LiteRtGetMainModelSubgraphIndex(model, &main_index), "reading the graph");
-  check(LiteRtGetModelSubgraph(model, main_index, &subgraph), "reading the graph");
-  check(LiteRtGetNumSubgraphOps(subgraph, &session->op_count), "reading the graph");
+  void *graph, *signature;
   check(LiteRtGetModelSignature(model, 0, &signature), "reading the signature");
+  check(LiteRtGetSignatureSubgraph(signature, &graph), "reading the signature");
+  check(LiteRtGetNumSubgraphOps(graph, &session->op_count), "reading the graph");
   check(LiteRtGetNumSignatureInputs(signature, &session->input_count), "reading the signature");
   check(LiteRtGetNumSignatureOutputs(signature, &session->output_count), "reading the signature");
   if (session->input_count > MAX_TENSORS || session->output_count > MAX_TENSORS) {
     fail("unsupported", "more than %d inputs or outputs", MAX_TENSORS);
   }
-  for (size_t i = 0; i < session->input_count; i++) {
-    check(LiteRtGetSignatureInputTensorByIndex(signature, i, &handle), "reading the signature");
-    describe(&session->inputs[i], handle);
-  }
-  for (size_t i = 0; i < session->output_count; i++) {
-    check(LiteRtGetSignatureOutputTensorByIndex(signature, i, &handle), "reading the signature");
-    describe(&session->outputs[i], handle);
-  }
+  describe_tensors(session->inputs, session->input_count, session->input_place, graph, LiteRtGetSubgraphInput,
+                   signature, LiteRtGetSignatureInputTensorByIndex);
+  describe_tensors(session->outputs, session->output_count, session->output_place, graph, LiteRtGetSubgraphOutput,
+                   signature, LiteRtGetSignatureOutputTensorByIndex);
 }
 
 static void make_buffers(Session *session, void *environment, uint64_t seed) {
   void *requirements, *data;
   fix_dynamic_shapes(session);
   for (size_t i = 0; i < session->input_count; i++) {
-    Tensor *tensor = &session->inputs[i];
+    Tensor *tensor = &session->inputs[session->input_place[i]];
     check(LiteRtGetCompiledModelInputBufferRequirements(session->compiled, 0, i, &requirements), "making buffers");
     session->input_buffers[i] = tensor->buffer = make_buffer(environment, tensor, requirements);
     check(LiteRtLockTensorBuffer(tensor->buffer, &data, LITERT_LOCK_WRITE), "writing the input");
-    seed_input(data, tensor->type.element_type, tensor->count, seed, i);
+    seed_input(data, tensor->type.element_type, tensor->count, seed, session->input_place[i]);
     check(LiteRtUnlockTensorBuffer(tensor->buffer), "writing the input");
   }
   for (size_t i = 0; i < session->output_count; i++) {
-    Tensor *tensor = &session->outputs[i];
+    Tensor *tensor = &session->outputs[session->output_place[i]];
     check(LiteRtGetCompiledModelOutputBufferRequirements(session->compiled, 0, i, &requirements), "making buffers");
     session->output_buffers[i] = tensor->buffer = make_buffer(environment, tensor, requirements);
   }
