@@ -26,10 +26,11 @@ import numpy.typing as npt
 
 from leadline.records.trial import Int64s, MeasureProtocol
 from leadline.stats.compare import repeatability
-from leadline.stats.protocols import DEFAULT, PAPER, custom, fixed
+from leadline.stats.protocols import DEFAULT, PAPER, custom
 from leadline.stats.stopping import block_size, is_precise, is_steady
 
-LONG, SHORT = 1000, 80  # inferences per process
+# Inferences per process: those of the paper's protocol, and enough for a launch of any candidate.
+LONG, SHORT = 1 + PAPER.max_warmup + PAPER.max_runs, 80
 
 Series = dict[
     tuple[str, int, int], list[Int64s]
@@ -86,7 +87,7 @@ def measure_launch(wall_ns: Int64s, protocol: MeasureProtocol) -> tuple[Int64s, 
     runs = protocol.max_runs if protocol.half_width is None else protocol.min_runs
     while runs < protocol.max_runs and not is_precise(wall_ns[start : start + runs], protocol):
         runs = min(runs + step, protocol.max_runs)
-    return wall_ns[start : start + runs], start + runs
+    return wall_ns[start : start + runs], min(start + runs, wall_ns.size)
 
 
 def measure(launches: tuple[Int64s, ...], protocol: MeasureProtocol) -> Measured:
@@ -152,21 +153,20 @@ def candidates() -> Iterator[tuple[str, MeasureProtocol, str]]:
     yield "paper: 1 × 1000", PAPER, "median_ns"
     yield "default", DEFAULT, "median_ns"
     yield "default", DEFAULT, "mean_ns"
-    for launches, warmup, least, most in (
-        (1, 8, 78 - 8, 78 - 8),
-        (2, 8, 32, 36),
-        (3, 8, 8, 20),
-        (3, 8, 12, 20),
-        (3, 8, 16, 20),
-        (3, 8, 20, 20),
-        (3, 4, 20, 24),
-        (4, 4, 12, 16),
-        (5, 4, 8, 12),
-        (5, 4, 12, 12),
+    for launches, batch, warmup, least, most in (
+        (1, 4, 8, 68, 68),
+        (2, 4, 8, 32, 32),
+        (3, 3, 9, 9, 18),
+        (3, 3, 9, 18, 18),
+        (3, 4, 4, 20, 24),
+        (3, 4, 8, 16, 20),
+        (3, 5, 10, 15, 20),
+        (4, 3, 6, 12, 15),
+        (5, 3, 6, 9, 12),
+        (5, 4, 4, 12, 12),
     ):
-        protocol = custom(launches=launches, batch=4, max_warmup=warmup, min_runs=least, max_runs=most)
-        yield f"{launches} × (≤ {warmup} + {least}…{most})", protocol, "median_ns"
-    yield "3 × 20 without a stopping rule", fixed(20), "median_ns"
+        protocol = custom(launches=launches, batch=batch, max_warmup=warmup, min_runs=least, max_runs=most)
+        yield f"{launches} × (≤ {warmup} + {least}…{most}), batches of {batch}", protocol, "median_ns"
 
 
 def load(path: Path) -> Series:

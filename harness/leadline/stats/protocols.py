@@ -12,13 +12,14 @@ from leadline.records.trial import MeasureProtocol
 DEFAULT = MeasureProtocol(
     name="default",
     launches=3,
-    batch=4,
-    min_runs=16,
-    max_runs=20,
-    max_warmup=8,
+    batch=3,
+    min_runs=12,
+    max_runs=18,
+    max_warmup=9,
     half_width=0.01,
 )
-"""At most 3 × (1 first + 8 warm-up + 20 timed) = 87 inferences. Chosen by replay, see docs/statistics.md."""
+"""At most 3 × (1 first + 9 warm-up + 18 timed) = 84 inferences, 57 where nothing disturbs. The price of three process
+launches is part of a trial's device time, so that the runs per launch are few. Chosen by replay: docs/statistics.md."""
 
 PAPER = MeasureProtocol(
     name="paper",
