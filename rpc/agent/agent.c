@@ -31,6 +31,7 @@ enum {
     PROTOCOL = 1,
     REQUEST_BYTES = 1024 * 1024,
     BACKLOG_BYTES = 256 * 1024,
+    SILENCE_S = 30,  /* until hello says otherwise */
     FLUSH_MS = 1000, /* that a leaving agent gives the host to read its last words */
 };
 enum { LEFT_ON_PURPOSE = 0, LEFT_ALONE = 1, LEFT_MISMATCH = 2, LEFT_BY_SIGNAL = 128 };
@@ -45,7 +46,7 @@ static struct {
     struct text out; /* bytes for the host; those before `sent` are gone */
     size_t sent;
     struct program program;
-} agent = {.silence_s = 30};
+} agent;
 
 static volatile sig_atomic_t stopped_by;
 
@@ -173,10 +174,6 @@ static void input(const struct json *request) {
 }
 
 static void kill_program(const struct json *id) {
-    if (!agent.program.pid) {
-        answer_error(id, "not-found", "no program runs");
-        return;
-    }
     program_kill(&agent.program);
     answer_begin(id);
     answer_end();
@@ -304,6 +301,7 @@ int main(void) {
     sigset_t while_waiting = prepare_signals();
     (void)prctl(PR_SET_CHILD_SUBREAPER, 1); /* since Linux 3.4; without it only the program's group is ended */
     (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
+    agent.silence_s = SILENCE_S;
     agent.heard_s = now_s();
     for (;;) {
         obey_lines();

@@ -66,7 +66,7 @@ bool program_read_errors(struct program *p);
 /* If it has ended, end its descendants and read what is left of its output; then append the exit event. */
 void program_reap(struct program *p, struct text *out, size_t limit);
 
-/* SIGKILL to its whole process group. */
+/* SIGKILL to its whole process group, if it runs. */
 void program_kill(struct program *p);
 /* Kill it with all its descendants and wait for them, but not forever: one may hang in the kernel. */
 void program_end(struct program *p);
