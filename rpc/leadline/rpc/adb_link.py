@@ -1,0 +1,119 @@
+"""One device as an adb server sees it: ready, offline, unauthorized or not there, and what to do about it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Sequence
+from typing import NoReturn
+
+from leadline.core.errors import DeviceError, DeviceOffline, StableError, Unauthorized
+from leadline.core.text import printable
+from leadline.rpc.adb_server import ANSWER_TIMEOUT_S, AdbServer, AttachedDevice, RefusedByServer
+
+_SETTLE_S = 5.0  # how long a device may take to say who it is after it was attached
+_UNSETTLED = ("offline", "connecting", "authorizing", "detached", "host")
+_NETWORK_SERIAL = re.compile(r"\S+:\d+")  # of devices that were attached by "adb connect host:port"
+
+
+class AdbLink:
+    """Makes sure that the device is there, and opens streams to its services.
+
+    Args:
+        name: the device's name, for messages.
+        silence_s: how long the device may take to answer.
+    """
+
+    def __init__(self, server: AdbServer, serial: str, *, name: str, silence_s: float) -> None:
+        self.server, self.serial = server, serial
+        self._name, self._silence_s = printable(name), silence_s
+        self._is_network = bool(_NETWORK_SERIAL.fullmatch(serial))
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do when the device is gone."""
+        if self._is_network:
+            return f"try: {self.server.adb} connect {self.serial}"
+        return f"check cable and screen, then try: {self.server.adb} -s {self.serial} reconnect"
+
+    def attach(self) -> None:
+        """Return once the server has the device ready; a device on the network is connected to if need be.
+
+        Raises: DeviceOffline, Unauthorized, GarbledOutput.
+        """
+        self.server.start()
+        found, _ = self._look()
+        if self._is_network and (found is None or found.state == "offline"):
+            self._reconnect_network()
+        deadline = time.monotonic() + _SETTLE_S
+        while True:
+            found, all_devices = self._look()
+            if found is not None and found.state == "device":
+                return
+            if found is None or found.state not in _UNSETTLED or time.monotonic() > deadline:
+                self._raise_state(found, all_devices)
+            time.sleep(0.1)
+
+    def reconnect(self) -> None:
+        """Have the server drop its link to a device that does not answer, and make a new one. Raises: as `attach`."""
+        if self._is_network:
+            self._reconnect_network()
+        else:
+            with contextlib.suppress(RefusedByServer):
+                self.server.ask(f"host-serial:{self.serial}:reconnect", timeout_s=self._silence_s)
+            time.sleep(1.0)  # the server lists the device as ready for a moment longer
+        self.attach()
+
+    def connect(self, service: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> socket.socket:
+        """A stream to a service of the device, which the caller closes.
+
+        Raises: DeviceOffline, Unauthorized, GarbledOutput; StableError if its adb is too old; BadInput if `service` is too
+            long.
+        """
+        try:
+            return self.server.connect(self.serial, service, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise DeviceOffline(f"{self._name}: {self.serial}: silent for {timeout_s:g} s; {self.remedy}") from error
+        except RefusedByServer as error:
+            found, all_devices = self._look()
+            if found is None or found.state != "device":
+                self._raise_state(found, all_devices)
+            if "shell_v2" not in self.server.ask(f"host-serial:{self.serial}:features").split(","):
+                raise StableError(
+                    f"{self._name}: {self.serial}: too old: needs Android 7 or newer (adb shell v2)"
+                ) from error
+            reason = printable(str(error))  # ready again already
+            raise DeviceOffline(f"{self._name}: {self.serial}: {reason}; {self.remedy}") from error
+        except DeviceError as error:
+            raise type(error)(f"{self._name}: {error}") from error
+
+    def _look(self) -> tuple[AttachedDevice | None, Sequence[AttachedDevice]]:
+        try:
+            devices = self.server.devices()
+        except DeviceError as error:
+            raise type(error)(f"{self._name}: {error}") from error
+        return next((device for device in devices if device.serial == self.serial), None), devices
+
+    def _reconnect_network(self) -> None:
+        for verb in ("disconnect", "connect"):  # "connect" alone leaves an offline device as it is
+            with contextlib.suppress(RefusedByServer):
+                self.server.ask(f"host:{verb}:{self.serial}", timeout_s=self._silence_s)
+
+    def _raise_state(self, found: AttachedDevice | None, all_devices: Sequence[AttachedDevice]) -> NoReturn:
+        here = f"adb server {self.server.host}:{self.server.port}"
+        if found is None:
+            others = ", ".join(f"{device.serial} ({device.state})" for device in all_devices) or "no device"
+            raise DeviceOffline(f"{self._name}: no {self.serial} on {here}, which has {others}; {self.remedy}")
+        if found.state == "unauthorized":
+            raise Unauthorized(
+                f"{self._name}: {self.serial} does not trust this computer's key; unlock the phone and accept the key, "
+                f"then try: {self.server.adb} -s {self.serial} get-state"
+            )
+        if found.state.startswith("no permissions"):
+            raise Unauthorized(
+                f"{self._name}: {here} may not open {self.serial}: {found.state}; "
+                "try: sudo apt install android-sdk-platform-tools-common"
+            )
+        raise DeviceOffline(f"{self._name}: {self.serial} is {found.state} on {here}; {self.remedy}")
