@@ -8,6 +8,7 @@ A test module subclasses `TransportContract` (and `LinkContract` if a cable can 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -174,13 +175,12 @@ class TransportContract:
                 write_much(process)
 
     def test_close_ends_every_process_and_open_works_again(self, transport: Transport, device: LoopbackDevice) -> None:
-        processes = [transport.start(["sh", "-c", "echo $$; sleep 300"]) for _ in range(3)]
-        pids = [int(process.read_line(timeout_s=30)) for process in processes]
-        transport.close()
-        transport.close()
-        assert device.become_dead(pids)
-        for process in processes:
-            process.kill()
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(transport.start(["sh", "-c", "echo $$; sleep 300"])) for _ in range(3)]
+            pids = [int(process.read_line(timeout_s=30)) for process in processes]
+            transport.close()
+            transport.close()
+            assert device.become_dead(pids)
         transport.open()
         transport.open()
         assert transport.run(["echo", "back"]).stdout == b"back\n"

@@ -6,7 +6,7 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 
@@ -15,10 +15,10 @@ class LoopbackDevice:
 
     Args:
         directory: a fresh folder of this test on the device.
-        servers: pids of the processes that serve the transport; what they start inherits their limits.
+        servers: gives the pids of the processes that serve the transport; what they start inherits their limits.
     """
 
-    def __init__(self, directory: Path, servers: Sequence[int]) -> None:
+    def __init__(self, directory: Path, servers: Callable[[], Sequence[int]]) -> None:
         self.directory = directory
         self._servers = servers
 
@@ -51,7 +51,7 @@ class LoopbackDevice:
     @contextlib.contextmanager
     def full_beyond(self, size_bytes: int) -> Iterator[None]:
         """Let no file on the device grow beyond this size, as a quota would."""
-        before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in self._servers}
+        before = {pid: resource.prlimit(pid, resource.RLIMIT_FSIZE) for pid in self._servers()}
         for pid, (_soft, hard) in before.items():
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
         try:

@@ -17,9 +17,9 @@ import msgspec
 from leadline.core.errors import BadInput
 
 # The command leads its own session, so that it can be ended with everything it started that did not leave on purpose.
-# Its first line of output, printed before the command starts, tells the host where it is; if nobody takes that line, the
-# command never starts. The waiting shell ends what the command leaves behind, also when it is itself hung up (adbd does
-# that when the cable is pulled). It lets go of the streams, so that the command alone holds them.
+# Its first line of output, printed before the command starts, tells the host where it is; if nobody takes that line,
+# the command never starts. The waiting shell ends what the command leaves behind, also when it is itself hung up, as
+# adbd does when the cable is pulled. It lets go of the streams, so that the command alone holds them.
 # A background job gets /dev/null as standard input, hence descriptor 3.
 _SUPERVISE = (
     "t=$1; shift; exec 3<&0 </dev/null; g=; "

@@ -47,6 +47,7 @@ class RemoteProcess(Protocol):
 
 
 MAX_LINE_BYTES = 4 * 2**20
+MAX_OUTPUT_BYTES = 64 * 2**20  # of one command, held on the host; more raises GarbledOutput
 
 
 class Transport(Protocol):
