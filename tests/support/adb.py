@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -80,10 +81,8 @@ class EmulatedPhone:
 
     def stop(self) -> None:
         self.daemon.stop()
-        try:
+        with contextlib.suppress(RefusedByServer):  # never connected, or dropped by the server itself
             AdbServer("127.0.0.1", self.server.port).ask(f"host:disconnect:{self.serial}", timeout_s=PATIENCE_S)
-        except RefusedByServer:
-            pass  # never connected, or dropped by the server itself
 
 
 @pytest.fixture(scope="session")

@@ -138,17 +138,31 @@ class AdbTransport:
     def pull(self, remote: str, local: Path) -> None:
         what = f"cannot read {printable(remote)}"
         _check_length(remote)
-        done = self.run(["sh", "-c", _HASH, "sh", remote], timeout_s=10 * self._silence_s)
-        if done.exit_code == shell.NOT_FOUND:
-            raise FileNotFoundError(f"{self._name}: {printable(remote)}: no such file")
-        if done.exit_code != 0:
-            self._refuse(what, done.stderr)
         local.parent.mkdir(parents=True, exist_ok=True)
         part = local.with_name(f".leadline-{secrets.token_hex(8)}.part")
+        digest = hashlib.sha256()
+        refusal: StableError | None = None
+        hash_it = supervise(["sh", "-c", _HASH, "sh", remote])
         try:
-            with part.open("xb") as file:
-                self._sync(lambda connection: receive_file(connection, remote, file), what)
-            if _sha256(part) != done.stdout.decode("ascii", "replace").strip():
+            # The device hashes the file while it sends it.
+            with self._start(hash_it, streaming=False, timeout_s=self._silence_s) as hashing, part.open("xb") as file:
+
+                def take(data: memoryview) -> None:
+                    digest.update(data)
+                    file.write(data)
+
+                try:
+                    self._sync(lambda connection: receive_file(connection, remote, take), what)
+                except StableError as error:  # the hash command says why, in words that do not depend on the adbd
+                    refusal = error
+                done = hashing.wait(timeout_s=10 * self._silence_s)
+            if done.exit_code == shell.NOT_FOUND:
+                raise FileNotFoundError(f"{self._name}: {printable(remote)}: no such file")
+            if done.exit_code != 0:
+                self._refuse(what, done.stderr)
+            if refusal is not None:
+                raise refusal
+            if digest.hexdigest() != done.stdout.decode("ascii", "replace").strip():
                 raise TransferCorrupt(
                     f"{self._name}: {printable(remote)}: arrived changed; try again, or another cable"
                 )

@@ -69,8 +69,8 @@ class AdbLink:
     def connect(self, service: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> socket.socket:
         """A stream to a service of the device, which the caller closes.
 
-        Raises: DeviceOffline, Unauthorized, GarbledOutput; StableError if its adb is too old; BadInput if `service` is too
-            long.
+        Raises: DeviceOffline, Unauthorized, GarbledOutput; StableError if its adb is too old; BadInput if `service` is
+            too long.
         """
         try:
             return self.server.connect(self.serial, service, timeout_s=timeout_s)

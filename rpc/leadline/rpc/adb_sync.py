@@ -10,7 +10,8 @@ import select
 import socket
 import stat
 import struct
-from io import BufferedWriter, FileIO
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 from leadline.core.errors import GarbledOutput
@@ -53,10 +54,10 @@ def send_file(connection: socket.socket, local: Path, remote: str, *, permission
     _receive_status(connection)
 
 
-def receive_file(connection: socket.socket, remote: str, file: BufferedWriter) -> None:
-    """Read `remote` into `file`.
+def receive_file(connection: socket.socket, remote: str, take: Callable[[memoryview], None]) -> None:
+    """Give the content of `remote` to `take`, piece by piece; a piece is valid only during the call.
 
-    Raises: RefusedByDevice, LinkLost, GarbledOutput; OSError if `file` cannot be written.
+    Raises: RefusedByDevice, LinkLost, GarbledOutput, and what `take` raises.
     """
     target = remote.encode("utf-8", "surrogateescape")
     _send_all(connection, memoryview(_PACKET.pack(b"RECV", len(target)) + target))
@@ -72,7 +73,7 @@ def receive_file(connection: socket.socket, remote: str, file: BufferedWriter) -
                 f"answered {printable(kind)!r} {length} in place of a file's data; is its adbd damaged?"
             )
         _receive_into(connection, buffer[:length])
-        file.write(buffer[:length])
+        take(buffer[:length])
 
 
 def _fill(file: FileIO, frames: memoryview) -> int:

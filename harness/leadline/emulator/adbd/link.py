@@ -57,7 +57,7 @@ class Link:
         """Serve until the connection ends."""
         try:
             while True:
-                packet = receive(self._connection, checked=not self._online or self._version < VERSION)
+                packet = receive(self._connection, checked=self._version < VERSION)
                 self.daemon.faults.delay(len(packet.payload))
                 self._take(packet)
         except (OSError, ProtocolError, StreamClosed):
@@ -88,7 +88,7 @@ class Link:
     def send(self, command: int, arg0: int, arg1: int, payload: Bytes = b"") -> None:
         """Send one packet. Raises: StreamClosed if the connection is gone."""
         data = memoryview(payload)
-        checked = command in (CNXN, AUTH) or self._version < VERSION
+        checked = self._version < VERSION
         self.daemon.faults.delay(len(data))
         try:
             with self._sending:
@@ -176,5 +176,5 @@ class Link:
     def _go_online(self) -> None:
         self._token = None
         banner = self.daemon.device.banner().encode()
+        self._online = True  # before the host hears of it: its first OPEN may come at once
         self.send(CNXN, VERSION, MAX_PAYLOAD_BYTES, banner)
-        self._online = True

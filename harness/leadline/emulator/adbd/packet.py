@@ -15,6 +15,7 @@ OPEN = int.from_bytes(b"OPEN", "little")
 OKAY = int.from_bytes(b"OKAY", "little")
 WRTE = int.from_bytes(b"WRTE", "little")
 CLSE = int.from_bytes(b"CLSE", "little")
+HANDSHAKE = (CNXN, AUTH)  # carry checksums whatever the versions
 COMMANDS = frozenset((CNXN, AUTH, OPEN, OKAY, WRTE, CLSE))
 
 Bytes = bytes | bytearray | memoryview
@@ -44,7 +45,7 @@ def checksum(payload: Bytes) -> int:
 
 def pack(command: int, arg0: int, arg1: int, payload: Bytes = b"", *, checked: bool) -> bytes:
     """The header that announces `payload`, which is to be sent right behind it."""
-    check = checksum(payload) if checked else 0
+    check = checksum(payload) if checked or command in HANDSHAKE else 0
     return HEADER.pack(command, arg0, arg1, memoryview(payload).nbytes, check, command ^ 0xFFFFFFFF)
 
 
@@ -58,7 +59,7 @@ def receive_into(connection: socket.socket, buffer: memoryview) -> None:
 
 
 def receive(connection: socket.socket, *, checked: bool) -> Packet:
-    """Wait for the next packet; verify the payload's checksum if `checked`.
+    """Wait for the next packet; verify its checksum if `checked`, and always during the handshake.
 
     Raises: ProtocolError; ConnectionError at the end of the stream.
     """
@@ -71,6 +72,6 @@ def receive(connection: socket.socket, *, checked: bool) -> Packet:
         raise ProtocolError(f"payload of {length} bytes; the protocol allows {MAX_PAYLOAD_BYTES}")
     payload = memoryview(bytearray(length))
     receive_into(connection, payload)
-    if checked and check != checksum(payload):
+    if (checked or command in HANDSHAKE) and check != checksum(payload):
         raise ProtocolError(f"checksum is {check:#x}, payload sums to {checksum(payload):#x}")
     return Packet(command, arg0, arg1, payload)
