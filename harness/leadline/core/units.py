@@ -42,6 +42,11 @@ def format_bytes(count: float) -> str:
     return _scaled(count, (("B", 1.0), ("KiB", 2.0**10), ("MiB", 2.0**20), ("GiB", 2.0**30)))
 
 
+def format_count(count: float) -> str:
+    """A number in thousands with three significant digits: ``509 M``, ``1.02 G``, ``7``."""
+    return _scaled(count, (("", 1.0), ("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12))).rstrip()
+
+
 def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
     name, factor = next(((n, f) for n, f in reversed(units) if abs(value) >= f), units[0])
     scaled = value / factor

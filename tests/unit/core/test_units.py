@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline.core.errors import BadInput
-from leadline.core.units import format_bytes, format_cpu_list, format_ns, parse_cpu_list
+from leadline.core.units import format_bytes, format_count, format_cpu_list, format_ns, parse_cpu_list
 
 
 def test_cpu_lists_are_read_as_the_kernel_writes_them() -> None:
@@ -34,3 +34,10 @@ def test_durations_have_three_significant_digits(ns: float, shown: str) -> None:
 )
 def test_sizes_are_binary(count: int, shown: str) -> None:
     assert format_bytes(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0"), (999, "999"), (509_374_560, "509 M"), (1_018_749_120, "1.02 G")]
+)
+def test_counts_are_in_thousands(count: int, shown: str) -> None:
+    assert format_count(count) == shown

@@ -59,7 +59,7 @@ _UNCOUNTED = frozenset(
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     flops: int | None  # 2 × multiply-accumulates; None: some op does not tell
     parameters: int  # elements of constant floating-point or quantized tensors: weights and biases
-    bytes_moved: int  # inputs + constants + outputs of every op, once each: traffic if no cache kept anything
+    bytes_moved: int | None  # inputs + constants + outputs of every op, once each; None: some tensor's size is unknown
 
 
 def op_macs(name: str, inputs: Sequence[Shape | None], outputs: Sequence[Shape]) -> int | None:
@@ -158,10 +158,15 @@ def network_counts(network: Network, *, element_bytes: int = 4) -> Counts:
 
 
 def total(counts: Sequence[Counts]) -> Counts:
-    """Sums; FLOPs are unknown if any part's are."""
-    flops = [c.flops for c in counts if c.flops is not None]
+    """Sums; unknown where any part is."""
     return Counts(
-        flops=sum(flops) if len(flops) == len(counts) else None,
+        flops=sum_known([c.flops for c in counts]),
         parameters=sum(c.parameters for c in counts),
-        bytes_moved=sum(c.bytes_moved for c in counts),
+        bytes_moved=sum_known([c.bytes_moved for c in counts]),
     )
+
+
+def sum_known(values: Sequence[int | None]) -> int | None:
+    """The sum, or None if any value is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -13,7 +13,7 @@ from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.core.tflite import load_schema, names_of, verify
 from leadline.records.trial import Artifact, TensorInfo
-from leadline.search.model.counts import Counts, op_macs, total
+from leadline.search.model.counts import Counts, op_macs, sum_known, total
 from leadline.search.model.writer import ARCHITECTURE_KEY
 
 ELEMENT_BITS = {
@@ -123,13 +123,10 @@ class _Graph:
             name = self._op_name(op.OpcodeIndex())
             shapes = [self.tensors[i].info.shape for i in outputs]
             macs = op_macs(name.split()[0], [self.tensors[i].info.shape if i >= 0 else None for i in inputs], shapes)
-            sizes = [self.tensors[i].size_bytes for i in [*inputs, *outputs] if i >= 0]
             counts = Counts(
                 flops=None if macs is None else 2 * macs,
                 parameters=sum(self.tensors[i].parameters for i in used - seen),
-                bytes_moved=sum(sizes_known)
-                if len(sizes_known := [s for s in sizes if s is not None]) == len(sizes)
-                else None,
+                bytes_moved=sum_known([self.tensors[i].size_bytes for i in [*inputs, *outputs] if i >= 0]),
             )
             seen |= used
             reports.append(OpReport(index=index, name=name, output_shape=shapes[0] if shapes else None, counts=counts))

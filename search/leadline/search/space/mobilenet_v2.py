@@ -94,7 +94,7 @@ class MobileNetV2(msgspec.Struct, frozen=True):
     def decode(self, text: str) -> Architecture:
         space, colon, choices = text.partition(":")
         if not colon or space != self.name:
-            raise BadInput(f"architecture {printable(text)!r}: does not start with {self.name}:")
+            raise BadInput(f"architecture '{printable(text)}': does not start with {self.name}:")
         stages = tuple(
             tuple(_decode_choice(slot, stage_at, slot_at) for slot_at, slot in enumerate(stage.split(","), 1))
             for stage_at, stage in enumerate(choices.split("/"), 1)
@@ -151,7 +151,7 @@ def _require(value: int, allowed: tuple[int, ...], what: str) -> None:
 def _decode_choice(text: str, stage_at: int, slot_at: int) -> Choice:
     match = re.fullmatch(r"k([0-9]{1,3})e([0-9]{1,3})", text)
     if not match:
-        raise BadInput(f"architecture: stage {stage_at}, block {slot_at}: {printable(text)!r} is not written like k3e6")
+        raise BadInput(f"architecture: stage {stage_at}, block {slot_at}: '{printable(text)}' is not written like k3e6")
     return Choice(int(match[1]), int(match[2]))
 
 

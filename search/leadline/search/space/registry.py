@@ -15,5 +15,5 @@ SPACES: dict[str, Space[Any]] = {mobilenet_v2.SPACE.name: mobilenet_v2.SPACE}
 def find_space(name: str) -> Space[Any]:
     """The space called `name`. Raises: BadInput naming the ones there are."""
     if name not in SPACES:
-        raise BadInput(f"search space {printable(name)!r}: unknown; there are: {', '.join(SPACES)}")
+        raise BadInput(f"search space '{printable(name)}': unknown; there are: {', '.join(SPACES)}")
     return SPACES[name]
