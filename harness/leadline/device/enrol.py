@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
@@ -42,6 +43,8 @@ def enrol(
     """
     if name is not None:
         check_name(name)
+    if directory is not None and not directory.startswith("/"):
+        raise BadInput(f"--directory {directory!r}: must be an absolute path on the device")
     probing = DeviceEntry(name=name or uri, uri=uri, serial="", directory=directory)
     with open_unchecked(probing, host_cache=host_cache, progress=progress) as link:
         profile = probe(link.transport, link.agent, uri_serial=serial_in_uri(uri))
@@ -58,8 +61,8 @@ def enrol(
         return Enrolment(entry=entry, profile=profile, change="added")
     if name is not None and name != before.name:
         raise BadInput(
-            f"{uri}: this unit is enrolled as {before.name!r} (serial {before.serial}); to give it another name, first: "
-            "leadline device remove NAME"
+            f"{uri}: this unit is enrolled as {before.name!r} (serial {before.serial}); "
+            f"to give it another name, first: leadline device remove -- {shlex.quote(before.name)}"
         )
     entry = msgspec.structs.replace(
         before,

@@ -9,12 +9,13 @@ import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import tomlkit
+from tomlkit.items import InlineTable
 
 from leadline.core.errors import BadInput
 from leadline.records.device import DeviceEntry
@@ -75,7 +76,7 @@ class Lab(msgspec.Struct, frozen=True):
         """Append a device. Raises: BadInput if the name or the serial is taken."""
         check_name(entry.name)
 
-        def edit(now: Lab, devices: Any) -> None:
+        def insert(now: Lab, text: str) -> str:
             for other in now.devices:
                 if other.name == entry.name:
                     raise BadInput(
@@ -84,46 +85,61 @@ class Lab(msgspec.Struct, frozen=True):
                     )
                 if other.serial == entry.serial:
                     raise BadInput(f"{self.path}: serial {entry.serial} is already enrolled as {other.name!r}")
-            table = tomlkit.table()
+            document = tomlkit.parse(text) if text else tomlkit.document().add(tomlkit.comment(_HEADER))
+            devices: Any = document.setdefault("devices", tomlkit.table(is_super_table=True))
+            table: Any = tomlkit.inline_table() if isinstance(devices, InlineTable) else tomlkit.table()
             table.update(_to_table(entry))
             devices[entry.name] = table
+            return tomlkit.dumps(document)
 
-        return self._edited(edit)
+        return self._rewritten(insert, lambda now: [*now.devices, entry])
 
     def update(self, entry: DeviceEntry) -> Lab:
         """Rewrite what differs of an enrolled device, found by its name. Raises: BadInput if it is gone."""
 
-        def edit(now: Lab, devices: Any) -> None:
+        def change(now: Lab, text: str) -> str:
             before = _to_table(now.device(entry.name))
-            wanted = _to_table(entry)
-            table = devices[entry.name]
-            for key in before.keys() - wanted.keys():
+            after = _to_table(entry)
+            document: Any = tomlkit.parse(text)
+            table = document["devices"][entry.name]
+            for key in before.keys() - after.keys():
                 table.pop(key, None)
-            table.update({key: value for key, value in wanted.items() if before.get(key) != value})
+            table.update({key: value for key, value in after.items() if before.get(key) != value})
+            return tomlkit.dumps(document)
 
-        return self._edited(edit)
+        return self._rewritten(
+            change, lambda now: [entry if other.name == entry.name else other for other in now.devices]
+        )
 
     def remove(self, name: str) -> Lab:
         """Take a device out of the file; what was measured on it stays in the store. Raises: BadInput if unknown."""
 
-        def edit(now: Lab, devices: Any) -> None:
+        def cut(now: Lab, text: str) -> str:
             now.device(name)
-            del devices[name]
+            return _without(text, name)
 
-        return self._edited(edit)
+        return self._rewritten(cut, lambda now: [other for other in now.devices if other.name != name])
 
-    def _edited(self, edit: Callable[[Lab, Any], None]) -> Lab:
+    def _rewritten(self, edit: Callable[[Lab, str], str], meant: Callable[[Lab], list[DeviceEntry]]) -> Lab:
+        """Edit the text under the lock, and write it only if it then says what is meant: some spellings of TOML are
+        more than tomlkit can edit."""
         with _locked(self.path):
             text = _read(self.path)
-            now = Lab(self.path, _entries(self.path, text))  # checked before tomlkit sees it, with our messages
-            document = tomlkit.parse(text) if text else tomlkit.document().add(tomlkit.comment(_HEADER))
-            if "devices" not in document:
-                document["devices"] = tomlkit.table(is_super_table=True)
-            edit(now, document["devices"])
-            written = tomlkit.dumps(document)
-            after = Lab(self.path, _entries(self.path, written))
-            _write_atomically(self.path, written)
+            now = Lab(self.path, _entries(self.path, text))
+            try:
+                edited = edit(now, text)
+                after = Lab(self.path, _entries(self.path, edited))
+            except (tomlkit.exceptions.TOMLKitError, ValueError) as error:
+                raise self._uneditable() from error
+            if sorted(after.devices, key=_name) != sorted(meant(now), key=_name):
+                raise self._uneditable()
+            _write_atomically(self.path, edited)
             return after
+
+    def _uneditable(self) -> BadInput:
+        return BadInput(
+            f"{self.path}: spelled in a way that cannot be edited here; write every device as [devices.NAME]"
+        )
 
     def _unknown(self, word: str, *, tags: bool) -> str:
         names = ", ".join(repr(entry.name) for entry in self.devices) or "none"
@@ -154,6 +170,31 @@ def parse_size(text: str) -> int:
 def _spell_size(count: int) -> str:
     unit = next(u for u in reversed(_UNITS) if count % _UNITS[u] == 0)
     return f"{count // _UNITS[unit]} {unit}"
+
+
+def _without(text: str, name: str) -> str:
+    """`text` without the table of `name`. tomlkit counts the comment above a table to the table before it, and would
+    delete it with that one; so the lines from the header to the last value are cut, if that leaves the same data."""
+    document: Any = tomlkit.parse(text)
+    del document["devices"][name]
+    lines = text.splitlines(keepends=True)
+    start = next((i for i, line in enumerate(lines) if _opens(line, name)), None)
+    if start is not None:
+        rest = lines[start + 1 :]
+        own = next((i for i, line in enumerate(rest) if line.lstrip().startswith("[")), len(rest))
+        values = [i for i, line in enumerate(rest[:own]) if line.strip() and not line.lstrip().startswith("#")]
+        cut = "".join(lines[:start] + rest[(values[-1] + 1 if values else 0) :])
+        with suppress(tomllib.TOMLDecodeError):
+            if tomllib.loads(cut).get("devices", {}) == document.unwrap().get("devices", {}):
+                return cut
+    return tomlkit.dumps(document)
+
+
+def _opens(line: str, name: str) -> bool:
+    """Whether `line` is the header ``[devices.NAME]``, however it is quoted."""
+    with suppress(tomllib.TOMLDecodeError):
+        return line.lstrip().startswith("[") and tomllib.loads(line) == {"devices": {name: {}}}
+    return False
 
 
 def _to_table(entry: DeviceEntry) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -54,7 +53,8 @@ def open_unchecked(
         binary = build("agent", detect_abi(transport), cache=host_cache, progress=progress)
         directory = entry.directory or transport.default_directory
         cache = DeviceCache(transport, directory, budget_bytes=entry.cache_bytes)
-        remote = cache.ensure(binary, _sha256(binary), executable=True)
+        sha256 = hashlib.sha256(binary.read_bytes()).hexdigest()
+        remote = cache.ensure(binary, sha256, executable=True)
         with Agent(transport, remote, name=entry.name) as agent:
             yield Link(entry, transport, cache, agent)
 
@@ -79,13 +79,3 @@ def check_identity(entry: DeviceEntry, found: str | None) -> None:
             f"{entry.name}: another device answers at {entry.uri}: serial {printable(found)}, enrolled is "
             f"{printable(entry.serial)}; if that is meant: leadline device add {entry.uri}"
         )
-
-
-@lru_cache(maxsize=16)
-def _hash_of(path: Path, mtime_ns: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _hash_of(path, status.st_mtime_ns, status.st_size)

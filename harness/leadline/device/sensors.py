@@ -51,11 +51,11 @@ def find_power(files: Files) -> tuple[Sensor, ...]:
 
 
 def celsius(raw: str | None) -> float | None:
-    """A zone's text in °C; None for what cannot be: −40 to 150 °C can, and 0 is what switched-off sensors say.
+    """A zone's text in °C; None for what cannot be: −40 to 150 °C can, but 0 and −1 are what switched-off sensors say.
 
     The kernel promises millidegrees; some vendors' zones give whole degrees, told by numbers up to 150.
     """
     value = number(raw, low=-40_000, high=150_000)
-    if not value:
+    if value is None or -150 <= value <= 0:
         return None
     return float(value) if 0 < value <= 150 else value / 1000
