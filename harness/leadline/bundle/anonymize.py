@@ -11,8 +11,8 @@ from leadline.store.contents import Contents
 
 
 def anonymized(contents: Contents, salt: str) -> Contents:
-    """Serials and campaign names become salted hashes, the same in every bundle of one store. Host paths are dropped, and
-    so are free texts (errors, warnings), which may quote anything. Model names stay, without folders.
+    """Serials and campaign names become salted hashes, the same in every bundle of one store. Host paths are dropped,
+    and so are free texts (errors, warnings), which may quote anything. Model names stay, without folders.
 
     Args: salt: the store's secret; without it nobody can try serials until one fits.
     """

@@ -31,6 +31,7 @@ def export(
     store: Store,
     out: Path,
     *,
+    campaign_id: str | None = None,
     serials: Collection[str] | None = None,
     since: datetime | None = None,
     anonymize: bool = False,
@@ -46,7 +47,7 @@ def export(
     """
     if out.exists() and not force:
         raise _exists(out)
-    contents = store.contents(serials=serials, since=since)
+    contents = store.contents(campaign_id=campaign_id, serials=serials, since=since)
     if not contents.trials:
         raise BadInput("nothing to export: no trial matches; see what there is: leadline results")
     files = [_model_file(artifact) for artifact in contents.artifacts] if models else []

@@ -1,7 +1,8 @@
 """The tables of a bundle, made from a store's contents, and the contents made from them.
 
 Both ways are exact: ``tables_of(contents_of(tables))`` gives the same tables, or they were not written by Leadline.
-That one comparison is how `leadline.bundle.verify` finds rows that are missing, doubled, out of order or belong to nothing.
+That one comparison is how `leadline.bundle.verify` finds rows that are missing, doubled, out of order or belong to
+nothing.
 """
 
 from __future__ import annotations

@@ -191,10 +191,16 @@ class Store:
 
     # bundles
 
-    def contents(self, *, serials: Collection[str] | None = None, since: datetime | None = None) -> Contents:
+    def contents(
+        self,
+        *,
+        campaign_id: str | None = None,
+        serials: Collection[str] | None = None,
+        since: datetime | None = None,
+    ) -> Contents:
         """A consistent copy of the trials that match and of all they refer to; of everything if nothing is asked."""
         with self._read() as connection:
-            return reports.contents(connection, Selection(serials=serials, since=since))
+            return reports.contents(connection, Selection(campaign_id=campaign_id, serials=serials, since=since))
 
     def merge(self, contents: Contents) -> Merged:
         """Add what is new, in one transaction. Raises: StoreError, with nothing changed, if anything contradicts."""
