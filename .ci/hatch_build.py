@@ -1,4 +1,4 @@
-"""Puts the device programs, built for every ABI, into a released wheel: ``LEADLINE_PREBUILT=1 python -m build --wheel``.
+"""Puts the device programs, built for every ABI, into a wheel: ``LEADLINE_PREBUILT=1 python -m build --wheel``.
 
 Without the variable the wheel carries their sources only, and they are built on first use.
 """
