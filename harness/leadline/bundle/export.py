@@ -27,7 +27,7 @@ from leadline.store.contents import Contents
 from leadline.store.store import Store
 
 
-def export(
+def export_bundle(
     store: Store,
     out: Path,
     *,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from leadline.bundle.verify import verify
+from leadline.bundle.verify import verify_bundle
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.store.contents import Merged
@@ -17,7 +17,7 @@ def import_bundle(store: Store, path: Path) -> Merged:
     Returns: how many records were new.
     Raises: BadInput if anything is wrong with the bundle; StoreError if it contradicts what the store has.
     """
-    verification = verify(path)
+    verification = verify_bundle(path)
     if verification.contents is None:
         first, *others = verification.problems
         more = f" (and {len(others)} more)" if others else ""

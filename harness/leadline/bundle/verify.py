@@ -49,7 +49,7 @@ class _Found(Exception):
         self.about = about
 
 
-def verify(path: Path) -> Verification:
+def verify_bundle(path: Path) -> Verification:
     """Check everything that can be checked without the store it came from.
 
     Raises: BadInput if there is no such file, it is no zip, or a newer Leadline wrote it.

@@ -25,7 +25,7 @@ def bundle() -> None:
     """
 
 
-@bundle.command(name="export")
+@bundle.command()
 @click.argument("out", type=click.Path(path_type=Path))
 @DEVICE_OPTION
 @SINCE_OPTION
@@ -33,7 +33,7 @@ def bundle() -> None:
 @click.option("--models", is_flag=True, help="Put the model files in.")
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 @click.pass_obj
-def export_(
+def export(
     app: App,
     out: Path,
     devices: tuple[str, ...],
@@ -43,10 +43,10 @@ def export_(
     force: bool,
 ) -> None:
     """Write what the store holds, or a part of it, to OUT. The same store gives the same bytes."""
-    from leadline.bundle.export import export
+    from leadline.bundle.export import export_bundle
 
     with app.store() as store:
-        contents = export(
+        contents = export_bundle(
             store,
             out,
             serials=serials_of(app, store, devices),
@@ -60,14 +60,14 @@ def export_(
     click.echo(f"{printable(str(out))}: {counts}; check it with: leadline bundle verify", err=True)
 
 
-@bundle.command(name="verify")
+@bundle.command()
 @_FILE
 @click.pass_context
-def verify_(context: click.Context, file: Path) -> None:
+def verify(context: click.Context, file: Path) -> None:
     """Check FILE to the last byte; exits with 1 and names every problem if it is not whole and consistent."""
-    from leadline.bundle.verify import verify
+    from leadline.bundle.verify import verify_bundle
 
-    verification = verify(file)
+    verification = verify_bundle(file)
     for problem in verification.problems:
         click.echo(problem)
     if verification.problems:
@@ -96,9 +96,9 @@ def import_(app: App, file: Path) -> None:
 def show(context: click.Context, file: Path, as_json: bool) -> None:
     """Say what is in FILE. Checks it on the way; exits with 1 if anything is wrong."""
     from leadline.bundle.overview import overview
-    from leadline.bundle.verify import verify
+    from leadline.bundle.verify import verify_bundle
 
-    verification = verify(file)
+    verification = verify_bundle(file)
     told = overview(verification)
     if as_json:
         click.echo(json.dumps(told, indent=1))
