@@ -1,4 +1,4 @@
-"""Small .tflite files made directly with the generated schema, independent of Leadline's own writer."""
+"""Small .tflite files whose parts a test can spoil before they are packed."""
 
 from __future__ import annotations
 
@@ -9,61 +9,40 @@ import flatbuffers
 import numpy as np
 
 from leadline.core.tflite import IDENTIFIER, load_schema
+from tests.support.tiny_models import Array, GraphWriter
 
 
 def pack(model: Any) -> bytes:
-    """A `ModelT` as the bytes of a file."""
+    """A `ModelT` of the schema as the bytes of a file."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 
 
 def model_of(
-    tensors: Sequence[tuple[str, tuple[int, ...], np.ndarray | None]],
-    ops: Sequence[tuple[int | str, Sequence[int], Sequence[int]]],
-    *,
-    inputs: Sequence[int] = (0,),
-    outputs: Sequence[int] = (-1,),
-    options: Any = None,
+    tensors: Sequence[tuple[str, tuple[int, ...], Array | None]], ops: Sequence[tuple[str, tuple[int, ...], int]]
 ) -> Any:
-    """A `ModelT` of one graph of float32 tensors.
+    """A `ModelT` of one graph of float32 tensors, from the first tensor to the last.
 
-    Args: tensors: name, shape, constant value or None. ops: builtin code, or the name of a custom op; input and output
-        tensor indices. options: builtin options of every op, as ``(type, object)``.
+    Args: tensors: name, shape, constant value or None. ops: name, in capitals as in the schema or else that of a custom
+        op; input tensors; output tensor.
     """
-    s = load_schema()
-    model = s.ModelT(version=3, description="made by hand", buffers=[s.BufferT()], operatorCodes=[], subgraphs=[])
-    graph = s.SubGraphT(name="main", tensors=[], operators=[], inputs=list(inputs))
-    graph.outputs = [index % len(tensors) for index in outputs]
+    writer = GraphWriter()
     for name, shape, value in tensors:
-        buffer = 0
-        if value is not None:
-            buffer = len(model.buffers)
-            model.buffers.append(s.BufferT(data=np.frombuffer(value.astype("<f4").tobytes(), np.uint8)))
-        graph.tensors.append(s.TensorT(name=name, shape=list(shape), type=s.TensorType.FLOAT32, buffer=buffer))
-    for index, (code, sources, targets) in enumerate(ops):
-        if isinstance(code, str):
-            model.operatorCodes.append(
-                s.OperatorCodeT(deprecatedBuiltinCode=32, builtinCode=32, customCode=code, version=1)
-            )
+        writer.tensor(name, shape, "float32", data=value)
+    for name, inputs, output in ops:
+        if name.isupper():
+            writer.op(name, inputs, (output,))
         else:
-            model.operatorCodes.append(
-                s.OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=1)
-            )
-        operator = s.OperatorT(opcodeIndex=index, inputs=list(sources), outputs=list(targets))
-        if options is not None:
-            operator.builtinOptionsType, operator.builtinOptions = options
-        graph.operators.append(operator)
-    model.subgraphs.append(graph)
-    return model
+            writer.op("CUSTOM", inputs, (output,), custom=name)
+    writer.graph.inputs, writer.graph.outputs = [0], [len(tensors) - 1]
+    return writer.model
 
 
 def doubling_model() -> Any:
-    """``y = x + x`` on four numbers, with a constant that nobody uses at the end of the file's reach."""
-    s = load_schema()
-    weights = np.arange(64, dtype=np.float32)
-    return model_of(
-        [("x", (1, 4), None), ("unused", (64,), weights), ("y", (1, 4), None)],
-        [(s.BuiltinOperator.ADD, (0, 0), (2,))],
-        options=(s.BuiltinOptions.AddOptions, s.AddOptionsT()),
-    )
+    """``y = x + x`` on four numbers, and a constant of 64 that nobody uses."""
+    tensors = [("x", (1, 4), None), ("unused", (64,), np.arange(64, dtype=np.float32)), ("y", (1, 4), None)]
+    model = model_of(tensors, [("ADD", (0, 0), 2)])
+    model.subgraphs[0].operators[0].builtinOptionsType = load_schema().BuiltinOptions.AddOptions
+    model.subgraphs[0].operators[0].builtinOptions = load_schema().AddOptionsT()
+    return model

@@ -103,7 +103,7 @@ def test_inspect_prints_json_with_every_op(tmp_path: Path) -> None:
 
 def test_inspect_says_which_op_keeps_the_flops_unknown(tmp_path: Path) -> None:
     path = tmp_path / "custom.tflite"
-    path.write_bytes(pack(model_of([("x", (4,), None), ("y", (4,), None)], [("Magic\x1b[31m", (0,), (1,))])))
+    path.write_bytes(pack(model_of([("x", (4,), None), ("y", (4,), None)], [("Magic\x1b[31m", (0,), 1)])))
     done = leadline("model", "inspect", path, "--ops")
     assert r"unknown (not told by CUSTOM Magic\x1b[31m)" in done.stdout
     assert "\x1b" not in done.stdout

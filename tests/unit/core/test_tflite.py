@@ -100,7 +100,7 @@ def test_an_index_to_nowhere_is_refused_by_name(spoil, fault: str) -> None:
 
 
 def test_a_custom_op_is_a_known_kind_of_op() -> None:
-    verify(pack(model_of([("x", (4,), None), ("y", (4,), None)], [("Mystery", (0,), (1,))])), "net.tflite")
+    verify(pack(model_of([("x", (4,), None), ("y", (4,), None)], [("Mystery", (0,), 1)])), "net.tflite")
 
 
 def test_a_file_name_cannot_command_the_terminal() -> None:

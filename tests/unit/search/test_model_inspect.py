@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from leadline.core.errors import BadInput
 from leadline.core.tflite import load_schema
@@ -19,6 +22,7 @@ from leadline.search.space.mobilenet_v2 import SPACE
 from leadline.search.space.network import Add, Conv, Depthwise, FullyConnected, GlobalMean, Pool, single
 from tests.support.tflite_files import doubling_model, model_of, pack
 
+LAYER_FILE = write_model(single(Conv(2, 1), (1, 2, 2, 3)))
 NETWORK = SPACE.network(SPACE.sample(np.random.default_rng(2)))
 
 
@@ -93,21 +97,20 @@ def test_ops_of_other_peoples_models_are_counted_where_shapes_tell(
 def test_a_custom_op_is_named_and_makes_the_flops_unknown() -> None:
     model = model_of(
         [("x", (1, 4), None), ("y", (1, 4), None), ("z", (1, 4), None)],
-        [(load_schema().BuiltinOperator.ADD, (0, 0), (1,)), ("MyDetector\x1b", (1,), (2,))],
+        [("ADD", (0, 0), 1), ("MyDetector\x1b", (1,), 2)],
     )
     report = inspect_bytes(pack(model), "custom.tflite")
     assert report.op_counts == {"ADD": 1, "CUSTOM MyDetector\x1b": 1}
     assert [op.counts.flops for op in report.ops] == [0, None]
     assert report.counts.flops is None
     assert report.architecture is None
-    assert report.description == "made by hand"
+    assert report.description == "tiny"
 
 
 def test_weights_that_two_ops_share_are_parameters_once() -> None:
-    add = load_schema().BuiltinOperator.ADD
     model = model_of(
         [("x", (4,), None), ("w", (4,), np.ones(4, np.float32)), ("y", (4,), None), ("z", (4,), None)],
-        [(add, (0, 1), (2,)), (add, (2, 1), (3,))],
+        [("ADD", (0, 1), 2), ("ADD", (2, 1), 3)],
     )
     report = inspect_bytes(pack(model), "shared.tflite")
     assert report.counts.parameters == 4
@@ -126,6 +129,15 @@ def test_four_bit_weights_take_half_a_byte() -> None:
     for tensor in model.subgraphs[0].tensors:
         tensor.type = load_schema().TensorType.INT4
     assert inspect_bytes(pack(model), "int4.tflite").counts.bytes_moved == 3 * math.ceil(4 / 2)
+
+
+@given(st.lists(st.tuples(st.integers(8, 1 << 30), st.integers(0, 255)), min_size=1, max_size=6))
+def test_bytes_changed_at_random_are_reported_or_refused_but_never_crash(changes: list[tuple[int, int]]) -> None:
+    spoiled = bytearray(LAYER_FILE)
+    for place, value in changes:
+        spoiled[8 + (place - 8) % (len(spoiled) - 8)] = value
+    with contextlib.suppress(BadInput):
+        inspect_bytes(bytes(spoiled), "net.tflite")
 
 
 @pytest.mark.parametrize(

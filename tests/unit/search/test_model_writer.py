@@ -211,6 +211,8 @@ def test_layers_that_do_not_fit_together_are_named() -> None:
     wrong = Network("wrong", (1, 32), single(Conv(8, 3), (1, 8, 8, 4)).layers)
     with pytest.raises(ValueError, match=r"wrong: layer layer: Conv cannot take \(1, 32\)"):
         write_model(wrong)
+    with pytest.raises(ValueError, match="empty: has no layers"):
+        write_model(Network("empty", (1, 32), ()))
     with pytest.raises(ValueError, match=r"takes \(1, 8, 8, 4\), but gets \(1, 8, 8, 24\)"):
         chain([single(Conv(24, 3), (1, 8, 8, 4)), single(Conv(8, 3), (1, 8, 8, 4))], name="pair")
 

@@ -76,6 +76,8 @@ class Network(msgspec.Struct, frozen=True):
 
         Raises: ValueError naming the layer whose inputs do not fit: the space that built it is wrong.
         """
+        if not self.layers:
+            raise ValueError(f"{self.name}: has no layers")
         shapes = [self.input_shape]
         for index, layer in enumerate(self.layers):
             if not all(0 <= value <= index for value in layer.inputs):
