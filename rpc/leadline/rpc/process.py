@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from abc import ABC, abstractmethod
 from typing import Self
@@ -54,6 +55,13 @@ class StreamedProcess(ABC):
             self._fill_before(deadline, f"no line of output for {timeout_s:g} s")
         return line
 
+    def read_some(self, *, timeout_s: float) -> bytes:
+        """Whatever standard output has next; b"" at the end. Raises: CommandTimeout, DeviceOffline."""
+        deadline = time.monotonic() + timeout_s
+        while not self._stdout and self._exit_code is None:
+            self._fill_before(deadline, f"no output for {timeout_s:g} s")
+        return self._take(len(self._stdout))
+
     def wait(self, *, timeout_s: float) -> Completed:
         deadline = time.monotonic() + timeout_s
         while self._exit_code is None:
@@ -65,11 +73,9 @@ class StreamedProcess(ABC):
 
     def feed(self, data: bytes) -> None:
         """Write all of `data` and close; a command that does not want it is no error."""
-        try:
+        with contextlib.suppress(DeviceOffline):  # ended, or cut: `wait` tells which
             self.write(data)
             self.close_stdin()
-        except DeviceOffline:
-            pass  # ended, or cut: `wait` tells which
 
     def __enter__(self) -> Self:
         return self
