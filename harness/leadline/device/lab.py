@@ -126,20 +126,15 @@ class Lab(msgspec.Struct, frozen=True):
         with _locked(self.path):
             text = _read(self.path)
             now = Lab(self.path, _entries(self.path, text))
-            try:
-                edited = edit(now, text)
+            wanted = {entry.name: _entry(self.path, entry.name, _to_table(entry)) for entry in meant(now)}
+            edited = edit(now, text)
+            after = None
+            with suppress(BadInput):
                 after = Lab(self.path, _entries(self.path, edited))
-            except (tomlkit.exceptions.TOMLKitError, ValueError) as error:
-                raise self._uneditable() from error
-            if sorted(after.devices, key=_name) != sorted(meant(now), key=_name):
-                raise self._uneditable()
+            if after is None or {entry.name: entry for entry in after.devices} != wanted:
+                raise BadInput(f"{self.path}: cannot be edited as it is spelled; write every device as [devices.NAME]")
             _write_atomically(self.path, edited)
             return after
-
-    def _uneditable(self) -> BadInput:
-        return BadInput(
-            f"{self.path}: spelled in a way that cannot be edited here; write every device as [devices.NAME]"
-        )
 
     def _unknown(self, word: str, *, tags: bool) -> str:
         names = ", ".join(repr(entry.name) for entry in self.devices) or "none"
