@@ -1,0 +1,166 @@
+"""One try at a trial: launches on the device, gathered into the Attempt that the store commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from threading import Event
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+
+from leadline.campaign.launch import measure_launch
+from leadline.core.clock import Clock
+from leadline.core.errors import LeadlineError
+from leadline.device.conditions import read_conditions, watch_paths
+from leadline.records.device import Profile
+from leadline.records.ports import Runner, RunnerProcess
+from leadline.records.trial import (
+    Artifact,
+    Attempt,
+    Block,
+    Fingerprint,
+    Int64s,
+    Launch,
+    OpTime,
+    Outcome,
+    OutputCheck,
+    StopReason,
+    Trial,
+)
+from leadline.runner.reference import compare_outputs
+from leadline.stats.contention import contention_warning
+
+_RUNS_PER_OP = 20
+_SEVERITY: tuple[OutputCheck, ...] = ("unchecked", "equal", "close", "different")
+
+OnRuns = Callable[[int, int, float], None]  # launch index, timed runs so far, median of the last block in ns
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial and what it takes to try it."""
+
+    trial: Trial
+    artifact: Artifact
+    reference: tuple[Fingerprint, ...]  # the host's own outputs; empty: nothing to compare with
+    per_op: bool = False  # a last launch, not timed as a whole, that times every op
+
+
+class AttemptRecording:
+    """Measures one trial and grows while it does, so that whatever ends it, nothing measured is lost."""
+
+    def __init__(
+        self, setting: Setting, runner: Runner, profile: Profile, *, clock: Clock, stop: Event, on_runs: OnRuns
+    ) -> None:
+        self._setting = setting
+        self._runner = runner
+        self._profile = profile
+        self._clock = clock
+        self._stop = stop
+        self._on_runs = on_runs
+        self.error: LeadlineError | None = None
+        self._launches: list[Launch] = []
+        self._check: OutputCheck = "unchecked"
+        self._warnings: list[str] = []
+
+    def measure(self) -> Attempt:
+        """Try the trial. What goes wrong on the device is part of the attempt returned, never raised.
+
+        If `stop` is set the attempt ends after the block at hand, "interrupted", with what was measured.
+        """
+        started_at = self._clock.now()
+        try:
+            self._runner.prepare(self._setting.artifact)
+            for index in range(self._setting.trial.protocol.launches):
+                self._launch(index, per_op=False)
+            if self._setting.per_op:
+                self._launch(len(self._launches), per_op=True)
+        except LeadlineError as error:
+            self.error = error
+        return self._attempt(started_at)
+
+    def _launch(self, index: int, *, per_op: bool) -> None:
+        if self._stop.is_set():
+            return
+        trial = self._setting.trial
+        process = self._runner.launch(
+            self._setting.artifact, trial.config, watch=watch_paths(self._profile), profile=per_op
+        )
+        blocks: list[Block] = []
+        ops: tuple[OpTime, ...] = ()
+        why: StopReason = "interrupted"
+
+        def take_block(warmup: bool) -> Int64s:
+            raw = process.block()
+            blocks.append(
+                Block(
+                    warmup=warmup,
+                    wall_ns=raw.wall_ns,
+                    cpu_ns=raw.cpu_ns,
+                    switches=raw.switches,
+                    conditions=read_conditions(raw.watched, self._profile),
+                )
+            )
+            if not warmup:
+                timed = sum(block.wall_ns.size for block in blocks if not block.warmup)
+                self._on_runs(index, timed, float(np.median(raw.wall_ns)))
+            return raw.wall_ns
+
+        try:
+            self._check_outputs(process)
+            if per_op:
+                ops, why = process.profile(_RUNS_PER_OP), "fixed"
+            else:
+                why = measure_launch(process, trial.protocol, take_block, self._stop)
+        finally:
+            self._launches.append(
+                Launch(
+                    index=index,
+                    ready=process.ready,
+                    peak_rss_bytes=process.close(),
+                    stop=why,
+                    blocks=tuple(blocks),
+                    ops=ops,
+                )
+            )
+
+    def _check_outputs(self, process: RunnerProcess) -> None:
+        """Every launch computes the seeded input: the worst agreement with the host's own run is kept."""
+        if not self._setting.reference:
+            return
+        check, difference = compare_outputs(process.ready.fingerprints, self._setting.reference)
+        self._check = max(self._check, check, key=_SEVERITY.index)
+        if difference and difference not in self._warnings:
+            self._warnings.append(difference)
+
+    def _attempt(self, started_at: datetime) -> Attempt:
+        error = self.error
+        planned = self._setting.trial.protocol.launches + self._setting.per_op
+        complete = len(self._launches) == planned and all(launch.stop != "interrupted" for launch in self._launches)
+        outcome: Outcome = "failed" if error else "done" if complete else "interrupted"
+        return Attempt(
+            id=uuid4().hex,
+            trial_id=self._setting.trial.id,
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            outcome=outcome,
+            error_kind=error.kind if error else None,
+            error=str(error) if error else None,
+            runner=self._runner.name,
+            agent_version=self._profile.agent_version,
+            output_check=self._check,
+            warnings=(*self._warnings, *_warnings(self._launches)),
+            launches=tuple(self._launches),
+        )
+
+
+def _warnings(launches: list[Launch]) -> list[str]:
+    """What a reader of the result must know, each said once."""
+    timed = [block for launch in launches for block in launch.blocks if not block.warmup]
+    found: list[str] = []
+    if timed and (contention := contention_warning(timed)):
+        found.append(contention)
+    if any(block.conditions and block.conditions.throttled for block in timed):
+        found.append("the device throttled while measuring")
+    return found

@@ -1,0 +1,15 @@
+"""How the command line names things, the same in progress lines and in tables."""
+
+from __future__ import annotations
+
+from leadline.core.units import format_cpu_list
+from leadline.records.trial import RunConfig
+
+
+def describe_config(config: RunConfig) -> str:
+    """``1 thread``, ``4 threads on big (CPU 4-7)``, ``2 threads on CPU 0-1, no delegate``."""
+    words = f"{config.threads} thread{'s' if config.threads != 1 else ''}"
+    if config.cpus is not None:
+        where = f"CPU {format_cpu_list(config.cpus)}"
+        words += f" on {config.cluster} ({where})" if config.cluster else f" on {where}"
+    return words if config.delegate == "xnnpack" else f"{words}, no delegate"
