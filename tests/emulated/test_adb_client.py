@@ -87,7 +87,7 @@ def test_pushing_where_nobody_may_write_gives_the_reason(adb_device: EmulatedPho
 
 
 def test_a_forwarded_port_leads_into_the_device(adb_device: EmulatedPhone) -> None:
-    with echo_server() as port:
+    with EchoServer() as port:
         local = int(adb_device.adb("forward", "tcp:0", f"tcp:{port}").stdout)
         assert talk(local, b"through the device") == b"through the device"
         listed = adb_device.adb("forward", "--list").stdout.decode()
@@ -95,7 +95,7 @@ def test_a_forwarded_port_leads_into_the_device(adb_device: EmulatedPhone) -> No
 
 
 def test_a_reversed_port_leads_back_to_the_host(adb_device: EmulatedPhone) -> None:
-    with echo_server() as port:
+    with EchoServer() as port:
         remote = int(adb_device.adb("reverse", "tcp:0", f"tcp:{port}").stdout)
         assert talk(remote, b"back to the host") == b"back to the host"
         assert f"tcp:{remote} tcp:{port}" in adb_device.adb("reverse", "--list").stdout.decode()
@@ -150,7 +150,7 @@ def test_the_program_serves_obeys_orders_and_ends_with_its_input(adb_server: Pri
     adb_server.adb("disconnect", serial)
 
 
-class echo_server:  # noqa: N801
+class EchoServer:
     """A port that answers each connection with what it is sent, until the block ends."""
 
     def __enter__(self) -> int:

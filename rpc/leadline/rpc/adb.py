@@ -14,13 +14,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import Self
 
 from leadline.core.errors import (
     BadInput,
     CommandTimeout,
     DeviceError,
-    DeviceFull,
     DeviceOffline,
     GarbledOutput,
     StableError,
@@ -29,10 +28,11 @@ from leadline.core.errors import (
 from leadline.core.text import printable
 from leadline.rpc import shell
 from leadline.rpc.adb_link import AdbLink
-from leadline.rpc.adb_process import MAX_OUTPUT_BYTES, READ_AHEAD_BYTES, AdbProcess
+from leadline.rpc.adb_process import AdbProcess
 from leadline.rpc.adb_server import DEFAULT_PORT, AdbServer, AttachedDevice, attached_devices
 from leadline.rpc.adb_sync import MAX_PATH_BYTES, LinkLost, RefusedByDevice, receive_file, send_file
-from leadline.rpc.shell import Location, Supervised, supervise
+from leadline.rpc.refusals import refusal
+from leadline.rpc.shell import Location, supervise
 from leadline.rpc.transport import Completed
 
 __all__ = ["AdbTransport", "AttachedDevice", "attached_devices"]
@@ -106,62 +106,60 @@ class AdbTransport:
 
     def run(self, argv: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30.0) -> Completed:
         deadline = time.monotonic() + timeout_s
-        with self._start(supervise(argv), streaming=False, timeout_s=timeout_s) as process:
+        with self._start(argv, timeout_s) as process:
+            threading.Thread(target=process.feed, args=(stdin,), daemon=True).start()
             try:
-                process.feed(stdin, deadline=deadline)
-                return process.wait(timeout_s=max(0.0, deadline - time.monotonic()))
+                return process.wait(timeout_s=deadline - time.monotonic())
             except CommandTimeout as error:
+                process.end()
                 what = f"{self._name}: {printable(' '.join(argv), 80)}"
-                if process.end():
-                    raise CommandTimeout(f"{what}: did not end in {timeout_s:g} s; it was ended") from error
-                raise DeviceOffline(f"{what}: silent for {timeout_s:g} s; {self._link.remedy}") from error
+                raise CommandTimeout(f"{what}: did not end in {timeout_s:g} s; it was ended") from error
 
     def start(self, argv: Sequence[str]) -> AdbProcess:
-        return self._start(supervise(argv), streaming=True, timeout_s=self._silence_s)
+        return self._start(argv, self._silence_s)
 
     def push(self, local: Path, remote: str, *, executable: bool = False) -> None:
-        what = f"cannot write {printable(remote)}"
-        part = f"{remote.rpartition('/')[0]}/.leadline-{secrets.token_hex(8)}.part"
+        what, directory = f"cannot write {printable(remote)}", os.path.dirname(remote)
+        part = f"{directory}/.leadline-{secrets.token_hex(8)}.part"
         _check_length(part, remote)
         permissions = 0o755 if executable else 0o644
         with ThreadPoolExecutor(1) as pool:  # hashed while it is sent: a file that changes meanwhile is found out
             hashing = pool.submit(_sha256, local)
-            self._sync(lambda connection: send_file(connection, local, part, permissions=permissions), what)
+            self._sync(lambda connection: send_file(connection, local, part, permissions=permissions), what, directory)
             sha256 = hashing.result()
         timeout_s = self._silence_s + local.stat().st_size / _SLOWEST_HASH_BYTES_PER_S
         done = self.run(["sh", "-c", _ADOPT, "sh", part, remote, sha256], timeout_s=timeout_s)
         if done.exit_code == shell.WRONG_HASH:
             raise TransferCorrupt(f"{self._name}: {printable(remote)}: arrived changed; try again, or another cable")
         if done.exit_code != 0:
-            self._refuse(what, done.stderr)
+            raise refusal(self._name, what, done.stderr, directory=directory)
 
     def pull(self, remote: str, local: Path) -> None:
-        what = f"cannot read {printable(remote)}"
+        what, directory = f"cannot read {printable(remote)}", os.path.dirname(remote)
         _check_length(remote)
         local.parent.mkdir(parents=True, exist_ok=True)
         part = local.with_name(f".leadline-{secrets.token_hex(8)}.part")
         digest = hashlib.sha256()
-        refusal: StableError | None = None
-        hash_it = supervise(["sh", "-c", _HASH, "sh", remote])
+        refused: DeviceError | None = None
         try:
             # The device hashes the file while it sends it.
-            with self._start(hash_it, streaming=False, timeout_s=self._silence_s) as hashing, part.open("xb") as file:
+            with self.start(["sh", "-c", _HASH, "sh", remote]) as hashing, part.open("xb") as file:
 
                 def take(data: memoryview) -> None:
                     digest.update(data)
                     file.write(data)
 
                 try:
-                    self._sync(lambda connection: receive_file(connection, remote, take), what)
+                    self._sync(lambda connection: receive_file(connection, remote, take), what, directory)
                 except StableError as error:  # the hash command says why, in words that do not depend on the adbd
-                    refusal = error
+                    refused = error
                 done = hashing.wait(timeout_s=10 * self._silence_s)
             if done.exit_code == shell.NOT_FOUND:
                 raise FileNotFoundError(f"{self._name}: {printable(remote)}: no such file")
             if done.exit_code != 0:
-                self._refuse(what, done.stderr)
-            if refusal is not None:
-                raise refusal
+                raise refusal(self._name, what, done.stderr, directory=directory)
+            if refused is not None:
+                raise refused
             if digest.hexdigest() != done.stdout.decode("ascii", "replace").strip():
                 raise TransferCorrupt(
                     f"{self._name}: {printable(remote)}: arrived changed; try again, or another cable"
@@ -179,30 +177,35 @@ class AdbTransport:
 
     # -- commands --
 
-    def _start(self, command: str | Supervised, *, streaming: bool, timeout_s: float) -> AdbProcess:
-        if self._temporary is None and isinstance(command, Supervised):
+    def _start(self, argv: Sequence[str], timeout_s: float) -> AdbProcess:
+        supervised = supervise(argv)
+        if self._temporary is None:
             raise DeviceOffline(f"{self._name}: not connected; open the transport first")
-        line = command if isinstance(command, str) else command.command
-        process = AdbProcess(
-            self._link.connect(f"shell,v2,raw:{line}", timeout_s=timeout_s),
-            command if isinstance(command, Supervised) else None,
-            place=self._name,
-            remedy=self._link.remedy,
-            end_group=self._end_group,
-            silence_s=self._silence_s,
-            held_bytes=READ_AHEAD_BYTES if streaming else MAX_OUTPUT_BYTES,
-        )
+        process = self._open_shell(supervised.command, timeout_s)
+        try:
+            process.begin(supervised, timeout_s)
+        except BaseException:
+            process.abandon()
+            raise
         with self._lock:
             self._processes.add(process)
         return process
 
     def _ask(self, command: str, *, timeout_s: float) -> Completed:
         """Run a short command line of our own, which needs no supervision."""
-        process = self._start(command, streaming=False, timeout_s=timeout_s)
-        try:
+        with self._open_shell(command, timeout_s) as process:
             return process.wait(timeout_s=timeout_s)
-        finally:
-            process.abandon()
+
+    def _open_shell(self, command: str, timeout_s: float) -> AdbProcess:
+        connection = self._link.connect(f"shell,v2,raw:{command}", timeout_s=timeout_s)
+        connection.settimeout(None)  # AdbProcess waits by poll
+        return AdbProcess(
+            connection,
+            place=self._name,
+            remedy=self._link.remedy,
+            end_group=self._end_group,
+            silence_s=self._silence_s,
+        )
 
     def _end_group(self, location: Location) -> None:
         """Raises: DeviceError, and then it is ended as soon as the device is back."""
@@ -220,7 +223,7 @@ class AdbTransport:
 
     # -- files --
 
-    def _sync(self, transfer: Callable[[socket.socket], None], what: str) -> None:
+    def _sync(self, transfer: Callable[[socket.socket], None], what: str, directory: str) -> None:
         if self._temporary is None:
             raise DeviceOffline(f"{self._name}: not connected; open the transport first")
         try:
@@ -229,17 +232,9 @@ class AdbTransport:
         except LinkLost as error:
             raise DeviceOffline(f"{self._name}: {what}: {error}; {self._link.remedy}") from error
         except RefusedByDevice as error:
-            self._refuse(what, str(error))
+            raise refusal(self._name, what, str(error), directory=directory) from error
         except GarbledOutput as error:
             raise GarbledOutput(f"{self._name}: {what}: {error}") from error
-
-    def _refuse(self, what: str, reason: str | bytes) -> NoReturn:
-        text = printable(reason.strip())
-        if "No space left" in text or "quota exceeded" in text:
-            raise DeviceFull(f"{self._name}: {what}: no space left; free some, or give it a smaller cache in lab.toml")
-        raise StableError(
-            f"{self._name}: {what}: {text}; is the folder of this device in lab.toml one that it may use?"
-        )
 
 
 def _parse(uri: str) -> tuple[AdbServer, str]:
