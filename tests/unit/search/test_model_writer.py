@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any, get_args
@@ -165,6 +166,17 @@ def test_the_same_architecture_and_seed_give_the_same_bytes(dtype: DType) -> Non
     first = write_model(NETWORK, seed=7, dtype=dtype)
     write_model(SPACE.network(SPACE.sample(np.random.default_rng(0))), seed=1, dtype=dtype)  # leaves nothing behind
     assert write_model(SPACE.network(SPACE.decode(SPACE.encode(ARCHITECTURE))), seed=7, dtype=dtype) == first
+
+
+@pytest.mark.parametrize(("dtype", "digest"), [("float32", "fcda2f7abc1e209e"), ("int8", "5764388d0a3406d2")])
+def test_a_seed_keeps_meaning_the_same_network_and_weights(dtype: DType, digest: str) -> None:
+    """Whoever publishes a seed must be able to rely on it, whatever version of numpy or Leadline reads it."""
+    architecture = SPACE.sample(np.random.default_rng(0))
+    assert SPACE.encode(architecture) == (
+        "mobilenet_v2:k5e4,k3e3,k3e3,k3e3/k5e6,k5e4,k7e6,k5e4/k7e3,k7e6,k3e4/k5e3,k7e6,k7e3,k3e6/k5e3,k3e4/k5e4"
+    )
+    plan = plan_weights(SPACE.network(architecture), seed=0, dtype=dtype)
+    assert hashlib.sha256(np.concatenate(plan.blob).tobytes()).hexdigest()[:16] == digest
 
 
 def test_another_seed_gives_other_weights_and_other_outputs() -> None:

@@ -160,13 +160,13 @@ def _expect(layer: Layer, inputs: list[_Value], weighted_square: float) -> _Valu
 
 
 def _rectified_square(std: float, limit: float) -> float:
-    """Mean of min(max(z, 0), limit)² for normal z of mean 0."""
+    """Mean of min(max(z, 0), limit)² for normal z of mean 0; rounded, lest a libm's last bit change a file."""
     if math.isinf(limit):
         return std**2 / 2
     a = limit / std
     below = math.erf(a / math.sqrt(2)) / 2  # P(0 < z < limit)
     density = math.exp(-(a**2) / 2) / math.sqrt(2 * math.pi)
-    return std**2 * (below - a * density) + limit**2 * (0.5 - below)
+    return round(std**2 * (below - a * density) + limit**2 * (0.5 - below), 6)
 
 
 class _Blob:
