@@ -65,6 +65,8 @@ def verify(data: bytes | memoryview, name: str) -> None:
         raise BadInput(f"{printable(name)}: not a TFLite model: {_first_fact(data)}; give a .tflite file")
     try:
         _verify_meaning(_Tables(data))
+    except _Unsupported as fault:
+        raise BadInput(f"{printable(name)}: unsupported op: {fault}; convert it for an older runtime") from None
     except _Broken as fault:
         raise BadInput(
             f"{printable(name)}: broken or truncated TFLite model: {fault}; copy or convert it anew"
@@ -81,6 +83,10 @@ def _first_fact(data: bytes | memoryview) -> str:
 
 class _Broken(Exception):
     """A fault inside the file, told without the file's name."""
+
+
+class _Unsupported(Exception):
+    """The file is whole, but newer than the schema."""
 
 
 # The fields of every table that lead elsewhere or are read by us, by field id: a number is a scalar of so many bytes,
@@ -328,7 +334,7 @@ def _verify_meaning(tables: _Tables) -> None:
 def _verify_op_code(tables: _Tables, index: int, code: int) -> None:
     builtin = max(tables.scalar(code, 0, "b"), tables.scalar(code, 3, "i"))
     if builtin not in names_of("BuiltinOperator"):
-        raise _Broken(f"op code {index} is {builtin}, an op that the pinned runtime does not know")
+        raise _Unsupported(f"op code {index} is {builtin}, which the pinned runtime does not know")
 
 
 def _verify_graph(tables: _Tables, where: str, graph: int, buffers: int, codes: int) -> None:
