@@ -12,9 +12,9 @@ import numpy as np
 
 from leadline.records.trial import Block, Int64s
 
-# From recorded series (docs/statistics.md, "Contention"): where fewer than a quarter of twenty inferences had waited,
-# their median was typically 4 % above the quietest ones, whatever the number of context switches; where more had, 40 %
-# and upwards. Switches alone say nothing: they only tell the two causes of waiting apart.
+# From recorded series (docs/statistics.md, "Contention"): medians of twenty inferences lay 4–10 % above the quietest
+# where fewer than a quarter had waited, and up to 120 % where more had. Switches without waiting say little: they only
+# tell the causes of waiting apart.
 _WAITED = 0.05  # an inference has waited if its wall time exceeds its CPU time by this
 _WAITED_SHARE = 0.25  # of the inferences
 
