@@ -127,7 +127,7 @@ def locked_adb_device(adb_server: PrivateAdbServer, tmp_path: Path) -> Iterator[
 
 
 def _start(server: PrivateAdbServer, tmp_path: Path, *, needs_auth: bool) -> EmulatedPhone:
-    directory = tmp_path / "data-local-tmp"
+    directory = tmp_path / ("locked-phone" if needs_auth else "phone")
     directory.mkdir()
     daemon = Daemon(Device(serial="EMULATED01", directory=str(directory), needs_auth=needs_auth))
     daemon.start()

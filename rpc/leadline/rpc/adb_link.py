@@ -6,12 +6,12 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from leadline.core.errors import DeviceError, DeviceOffline, StableError, Unauthorized
 from leadline.core.text import printable
-from leadline.rpc.adb_server import ANSWER_TIMEOUT_S, AdbServer, AttachedDevice, RefusedByServer
+from leadline.rpc.adb_server import AdbServer, AttachedDevice, RefusedByServer
 
 _SETTLE_S = 5.0  # how long a device may take to say who it is after it was attached
 _UNSETTLED = ("offline", "connecting", "authorizing", "detached", "host")
@@ -43,7 +43,8 @@ class AdbLink:
 
         Raises: DeviceOffline, Unauthorized, GarbledOutput.
         """
-        self.server.start()
+        with self._named():
+            self.server.start()
         found, _ = self._look()
         if self._is_network and (found is None or found.state == "offline"):
             self._reconnect_network()
@@ -61,19 +62,20 @@ class AdbLink:
         if self._is_network:
             self._reconnect_network()
         else:
-            with contextlib.suppress(RefusedByServer):
+            with self._named(), contextlib.suppress(RefusedByServer):
                 self.server.ask(f"host-serial:{self.serial}:reconnect", timeout_s=self._silence_s)
             time.sleep(1.0)  # the server lists the device as ready for a moment longer
         self.attach()
 
-    def connect(self, service: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> socket.socket:
+    def connect(self, service: str, *, timeout_s: float) -> socket.socket:
         """A stream to a service of the device, which the caller closes.
 
         Raises: DeviceOffline, Unauthorized, GarbledOutput; StableError if its adb is too old; BadInput if `service` is
             too long.
         """
         try:
-            return self.server.connect(self.serial, service, timeout_s=timeout_s)
+            with self._named():
+                return self.server.connect(self.serial, service, timeout_s=timeout_s)
         except TimeoutError as error:
             raise DeviceOffline(f"{self._name}: {self.serial}: silent for {timeout_s:g} s; {self.remedy}") from error
         except RefusedByServer as error:
@@ -86,19 +88,23 @@ class AdbLink:
                 ) from error
             reason = printable(str(error))  # ready again already
             raise DeviceOffline(f"{self._name}: {self.serial}: {reason}; {self.remedy}") from error
-        except DeviceError as error:
-            raise type(error)(f"{self._name}: {error}") from error
 
     def _look(self) -> tuple[AttachedDevice | None, Sequence[AttachedDevice]]:
-        try:
+        with self._named():
             devices = self.server.devices()
+        return next((device for device in devices if device.serial == self.serial), None), devices
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """What is wrong with the server is told as this device's trouble."""
+        try:
+            yield
         except DeviceError as error:
             raise type(error)(f"{self._name}: {error}") from error
-        return next((device for device in devices if device.serial == self.serial), None), devices
 
     def _reconnect_network(self) -> None:
         for verb in ("disconnect", "connect"):  # "connect" alone leaves an offline device as it is
-            with contextlib.suppress(RefusedByServer):
+            with self._named(), contextlib.suppress(RefusedByServer):
                 self.server.ask(f"host:{verb}:{self.serial}", timeout_s=self._silence_s)
 
     def _raise_state(self, found: AttachedDevice | None, all_devices: Sequence[AttachedDevice]) -> NoReturn:

@@ -83,8 +83,10 @@ class AdbProcess(StreamedProcess):
             self._send(_CLOSE_STDIN, b"")
 
     def kill(self) -> None:
-        with contextlib.suppress(DeviceError):
+        try:
             self.end()
+        except DeviceError:
+            self.abandon()
 
     def end(self) -> None:
         """End the process group, over another stream: closing this one would only hang up the supervisor.

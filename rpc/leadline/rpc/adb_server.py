@@ -20,7 +20,6 @@ from leadline.core.errors import BadInput, DeviceOffline, GarbledOutput
 from leadline.core.text import printable
 
 DEFAULT_PORT = 5037
-ANSWER_TIMEOUT_S = 10.0  # for a question that the server answers by itself
 _CONNECT_TIMEOUT_S = 5.0
 _START_TIMEOUT_S = 30.0
 _MAX_REQUEST_BYTES = 0xFFFF
@@ -43,6 +42,7 @@ class AdbServer(msgspec.Struct, frozen=True):
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
+    timeout_s: float = 10.0  # for a question that the server answers by itself
 
     @classmethod
     def default(cls) -> AdbServer:
@@ -90,20 +90,20 @@ class AdbServer(msgspec.Struct, frozen=True):
         lines = self.ask("host:devices-l").splitlines()
         return [_parse_device(match) for line in lines if (match := _DEVICE_LINE.fullmatch(line))]
 
-    def ask(self, request: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> str:
+    def ask(self, request: str, *, timeout_s: float | None = None) -> str:
         """A request to the server itself, and its whole answer.
 
         Raises: RefusedByServer, DeviceOffline, GarbledOutput.
         """
         try:
             with self._connect() as connection:
-                connection.settimeout(timeout_s)
+                connection.settimeout(timeout_s or self.timeout_s)
                 _request(connection, request)
                 return _receive_counted(connection)
         except OSError as error:
             raise self._silent(error) from error
 
-    def connect(self, serial: str, service: str, *, timeout_s: float = ANSWER_TIMEOUT_S) -> socket.socket:
+    def connect(self, serial: str, service: str, *, timeout_s: float) -> socket.socket:
         """A stream to a service of the device; the caller closes it. Its time-out is still `timeout_s`.
 
         Raises: TimeoutError if the device does not answer; RefusedByServer, DeviceOffline, GarbledOutput; BadInput if
@@ -112,7 +112,7 @@ class AdbServer(msgspec.Struct, frozen=True):
         with contextlib.ExitStack() as undo:
             try:
                 connection = undo.enter_context(self._connect())
-                connection.settimeout(ANSWER_TIMEOUT_S)
+                connection.settimeout(self.timeout_s)
                 _request(connection, f"host:tport:serial:{serial}")
                 _receive_exactly(connection, 8)  # the server's number for the device
             except OSError as error:
@@ -152,12 +152,14 @@ class AdbServer(msgspec.Struct, frozen=True):
             raise DeviceOffline(f"{place}: could not be started: {reason}; try: {self.adb} start-server")
 
 
-def attached_devices(host: str = "127.0.0.1", port: int = DEFAULT_PORT) -> list[AttachedDevice]:
+def attached_devices(
+    host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, timeout_s: float = 10.0
+) -> list[AttachedDevice]:
     """What hangs on an adb server, which is started if it is on this machine. Never hangs.
 
     Raises: DeviceOffline if the server does not answer; GarbledOutput.
     """
-    server = AdbServer(host, port)
+    server = AdbServer(host, port, timeout_s)
     server.start()
     return server.devices()
 
@@ -186,13 +188,9 @@ def _request(connection: socket.socket, text: str) -> None:
 
 def _receive_counted(connection: socket.socket) -> str:
     count = _receive_exactly(connection, 4)
-    try:
-        length = int(count, 16)
-    except ValueError as error:
-        raise GarbledOutput(
-            f"adb server: {printable(count)!r} is no length; does another program use its port?"
-        ) from error
-    return _receive_exactly(connection, length).decode("utf-8", "replace")
+    if not set(count) <= set(b"0123456789abcdefABCDEF"):
+        raise GarbledOutput(f"adb server: {printable(count)!r} is no length; does another program use its port?")
+    return _receive_exactly(connection, int(count, 16)).decode("utf-8", "replace")
 
 
 def _receive_exactly(connection: socket.socket, count: int) -> bytes:

@@ -20,6 +20,8 @@ from leadline.core.text import printable
 MAX_PATH_BYTES = 1024
 _CHUNK_BYTES = 2**16
 _CHUNKS_AT_ONCE = 16
+_MAX_IN_FLIGHT_BYTES = 16 * 2**20  # what host, server and link may still hold when everything is sent
+_SLOWEST_LINK_BYTES_PER_S = 1e5
 _PACKET = struct.Struct("<4sI")
 
 
@@ -51,6 +53,8 @@ def send_file(connection: socket.socket, local: Path, remote: str, *, permission
         except LinkLost:  # perhaps after a refusal
             if not _readable(connection):
                 raise
+        in_flight = min(file.tell(), _MAX_IN_FLIGHT_BYTES)
+    connection.settimeout((connection.gettimeout() or 0.0) + in_flight / _SLOWEST_LINK_BYTES_PER_S)
     _receive_status(connection)
 
 

@@ -146,7 +146,7 @@ class _Files:
                         self._skip(left)
                         raise
             os.utime(file, (self._mtime, self._mtime))
-        except OSError:
+        except BaseException:  # also when the host has gone: no half files
             os.unlink(path)
             raise
         finally:
