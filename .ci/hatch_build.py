@@ -1,6 +1,7 @@
 """Puts the device programs, built for every ABI, into a wheel: ``LEADLINE_PREBUILT=1 python -m build --wheel``.
 
-Without the variable the wheel carries their sources only, and they are built on first use.
+A list such as ``LEADLINE_PREBUILT=agent-aarch64,agent-x86_64`` takes only these. Without the variable the wheel carries
+their sources alone, and they are built on first use.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ class PrebuiltPrograms(BuildHookInterface):  # type: ignore[type-arg]
             return
         root = Path(self.root)
         sys.path[:0] = [str(root / "harness"), str(root / "rpc")]
-        from leadline.rpc.build import build_prebuilt
+        from leadline.rpc.build import build_prebuilt, programs
 
-        made = build_prebuilt(
-            root / "build" / "prebuilt", cache=root / "build" / "cache", progress=self.app.display_info
-        )
+        asked = os.environ["LEADLINE_PREBUILT"]
+        names = programs() if asked == "1" else asked.split(",")
+        build = root / "build"
+        made = build_prebuilt(build / "prebuilt", names, cache=build / "cache", progress=self.app.display_info)
         build_data["force_include"] |= {str(path): f"leadline/rpc/prebuilt/{path.name}" for path in made}
 
     def _asked(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+import signal
 import threading
 import time
 from collections import deque
@@ -34,6 +35,7 @@ ANSWER_TIMEOUT_S = 30.0
 QUEUED_BYTES = 64 * 2**20  # of a program's lines that nobody takes
 INPUT_CHARACTERS = 64 * 2**10  # of one input request, far below the agent's limit of 1 MiB a request
 
+_CANNOT_RUN = (126, 128 + signal.SIGILL, 128 + signal.SIGFPE)  # exit codes, as a shell has them
 _ERRORS: Mapping[str, type[LeadlineError]] = {
     "protocol": AgentMismatch,
     "bad-request": BadInput,
@@ -87,7 +89,7 @@ class Agent:
         except BaseException:
             self._drop()
             raise
-        self._pinger = threading.Thread(target=self._ping, name=f"ping {self._name}", daemon=True)
+        self._pinger = threading.Thread(target=self._ping, args=(self._process,), daemon=True)
         self._pinger.start()
 
     def close(self) -> None:
@@ -138,13 +140,18 @@ class Agent:
 
     # ---- below: shared with Program ----
 
+    @property
+    def _probe(self) -> str:
+        """The command that brings the right agent to the device, and says what is wrong with it."""
+        return f"leadline device probe {shlex.quote(printable(self._name))}"
+
     def _greet(self) -> Hello:
         raw = self._request("hello", protocol=PROTOCOL, silence_s=self._silence_s)
         hello = decode(raw, Hello, name=self._name)
         if hello.protocol != PROTOCOL:
             raise AgentMismatch(
                 f"{self._name}: its agent {hello.version} speaks protocol {hello.protocol}, we {PROTOCOL}; "
-                f"try: leadline device probe {shlex.quote(self._name)}"
+                f"try: {self._probe}"
             )
         return hello
 
@@ -195,10 +202,7 @@ class Agent:
         try:
             data = process.read_line(timeout_s=max(0.0, until_s - time.monotonic()))
         except CommandTimeout:
-            raise CommandTimeout(
-                f"{self._name}: no {what} within {timeout_s:g} s; "
-                f"try: leadline device probe {shlex.quote(printable(self._name))}"
-            ) from None
+            raise CommandTimeout(f"{self._name}: no {what} within {timeout_s:g} s; try: {self._probe}") from None
         if not data.endswith(b"\n"):
             raise self._gone(process, data)
         return parse(data, name=self._name)
@@ -210,8 +214,12 @@ class Agent:
             raise BadInput(
                 f"{self._name}: names sent to a device must be UTF-8: {printable(str(request), 120)}"
             ) from None
-        with self._writing:
-            self._running().write(data)
+        process = self._running()
+        try:
+            with self._writing:
+                process.write(data)
+        except DeviceOffline as cut:
+            raise self._gone(process, b"", cut) from cut
 
     def _running(self) -> RemoteProcess:
         if self._process is None:
@@ -222,33 +230,29 @@ class Agent:
         kind = _ERRORS.get(refusal.code, StableError)
         hint = ""
         if kind is AgentMismatch:
-            hint = f" (we speak {PROTOCOL}); try: leadline device probe {shlex.quote(self._name)}"
+            hint = f" (we speak {PROTOCOL}); try: {self._probe}"
         elif refusal.code == "no-cpu":
             hint = f"; online are {', '.join(map(str, self.hello.cpus))}"
         return kind(f"{self._name}: the agent refuses to {op}: {printable(refusal.text)}{hint}")
 
-    def _gone(self, process: RemoteProcess, partial: bytes) -> LeadlineError:
-        """Why the agent's output has ended."""
-        code: int | None = None
-        said = partial
-        with suppress(LeadlineError):
-            completed = process.wait(timeout_s=2.0)
-            code = completed.exit_code
-            said = completed.stderr or partial
-        how = f"exit code {code}" if code is not None else "no exit code"
-        if said.strip():
-            how += f", it said: {printable(said.strip())}"
-        if self._hello is None and (code in (126, 128 + 4, 128 + 8) or b"xec format error" in said):
-            return WrongAbi(
-                f"{self._name}: the agent cannot run there ({how}); try: leadline device probe {self._name}"
-            )
-        return DeviceOffline(f"{self._name}: the agent has gone ({how}); try again, or: leadline doctor")
+    def _gone(self, process: RemoteProcess, partial: bytes, cut: DeviceOffline | None = None) -> LeadlineError:
+        """Why the agent does not listen or speak any more."""
+        try:
+            ended = process.wait(timeout_s=2.0)
+        except LeadlineError as error:
+            return cut or (error if isinstance(error, DeviceOffline) else DeviceOffline(f"{self._name}: {error}"))
+        said = (ended.stderr or ended.stdout or partial).strip()
+        how = f"exit code {ended.exit_code}" + (f", it said: {printable(said)}" if said else "")
+        if self._hello is None and (ended.exit_code in _CANNOT_RUN or b"xec format error" in said):
+            return WrongAbi(f"{self._name}: the agent cannot run there ({how}); try: {self._probe}")
+        return DeviceOffline(f"{self._name}: the agent has gone ({how}); try: {self._probe}")
 
-    def _ping(self) -> None:
-        """Tell the agent that we live, until closed or until nobody listens; the next request finds out why."""
+    def _ping(self, process: RemoteProcess) -> None:
+        """Tell the agent that we live, until closed or until nobody listens: the other thread will find out why."""
         with suppress(LeadlineError):
             while not self._closing.wait(self._silence_s / 4):
-                self._send({"op": "ping"})
+                with self._writing:
+                    process.write(b'{"op":"ping"}\n')
 
     def _drop(self) -> None:
         self._closing.set()

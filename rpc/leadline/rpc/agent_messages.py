@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
@@ -60,9 +61,12 @@ class Answer(msgspec.Struct, frozen=True):
     error: Refusal | None
 
 
+_NOTHING = msgspec.Raw()
+
+
 class _Incoming(msgspec.Struct, frozen=True, kw_only=True):
     id: Natural | None = None
-    ok: msgspec.Raw | None = None
+    ok: msgspec.Raw = _NOTHING
     error: Refusal | None = None
     event: Literal["line", "exit"] | None = None
 
@@ -82,7 +86,8 @@ def parse(data: bytes, *, name: str) -> Answer | Line | Exit:
     Raises: GarbledOutput: it is not one of the protocol's lines, or a program's line was longer than 1 MiB.
     """
     incoming = decode(data, _Incoming, name=name)
-    if sum(part is not None for part in (incoming.ok, incoming.error, incoming.event)) != 1:
+    ok = incoming.ok if bytes(incoming.ok) else None
+    if sum(part is not None for part in (ok, incoming.error, incoming.event)) != 1:
         raise garbled(data, "neither an answer nor an event", name=name)
     if incoming.event == "exit":
         return decode(data, Exit, name=name)
@@ -91,9 +96,9 @@ def parse(data: bytes, *, name: str) -> Answer | Line | Exit:
         if line.truncated:
             raise garbled(line.text.encode(), "the program printed a line of more than 1 MiB", name=name)
         return Line(line.text, line.watched)
-    if incoming.ok is not None and incoming.id is None:
+    if ok is not None and incoming.id is None:
         raise garbled(data, "an answer without an id", name=name)
-    return Answer(incoming.id, incoming.ok, incoming.error)
+    return Answer(incoming.id, ok, incoming.error)
 
 
 def decode(data: bytes | msgspec.Raw, kind: type[_T], *, name: str) -> _T:
@@ -107,5 +112,5 @@ def decode(data: bytes | msgspec.Raw, kind: type[_T], *, name: str) -> _T:
 def garbled(data: bytes, why: str, *, name: str) -> GarbledOutput:
     return GarbledOutput(
         f"{name}: the device does not speak the agent's protocol ({printable(why)}): {printable(data.rstrip(), 120)}; "
-        f"try: leadline device probe {printable(name)}"
+        f"try: leadline device probe {shlex.quote(printable(name))}"
     )

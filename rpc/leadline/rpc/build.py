@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -94,20 +94,30 @@ def build(
     return built
 
 
-def build_prebuilt(folder: Path, *, cache: Path, progress: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Fill `folder` with every program for every ABI, each beside the hash of its sources: what a wheel carries."""
+def programs() -> tuple[str, ...]:
+    """Every program for every ABI, as ``agent-armv7``."""
+    return tuple(f"{program}-{abi}" for program, recipe in RECIPES.items() for abi in recipe.targets)
+
+
+def build_prebuilt(
+    folder: Path, names: Iterable[str], *, cache: Path, progress: Callable[[str], None] = lambda _: None
+) -> list[Path]:
+    """Fill `folder` with some of `programs`, each beside the hash of its sources: what a released wheel carries.
+
+    Returns: the files to carry. Raises: as `build`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
-    for program, recipe in RECIPES.items():
-        for abi in recipe.targets:
-            built = build(program, abi, cache=cache, progress=progress, prebuilt=folder)
-            shipped = folder / f"{program}-{abi}"
-            if built != shipped:
-                shipped.write_bytes(built.read_bytes())
-                shipped.chmod(0o755)
-                prebuilt_key(shipped).write_text(_sources_key(program, _compile_arguments(program, abi)))
-            made += [shipped, prebuilt_key(shipped)]
-    return made
+    carried = []
+    for name in names:
+        program, _dash, abi = name.rpartition("-")
+        built = build(program, abi, cache=cache, progress=progress, prebuilt=folder)
+        shipped = folder / name
+        if built != shipped:
+            shipped.write_bytes(built.read_bytes())
+            shipped.chmod(0o755)
+            prebuilt_key(shipped).write_text(_sources_key(program, _compile_arguments(program, abi)))
+        carried += [shipped, prebuilt_key(shipped)]
+    return carried
 
 
 def prebuilt_key(shipped: Path) -> Path:
