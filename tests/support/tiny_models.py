@@ -171,3 +171,15 @@ def integer_net(dtype: str = "int32") -> bytes:
     writer.op("ADD", (numbers, numbers), (sums,), options=schema().AddOptionsT())
     writer.op("ADD", (reals, reals), (doubles,), options=schema().AddOptionsT())
     return writer.finish((numbers, reals), (sums, doubles))
+
+
+def matrix_net() -> bytes:
+    """A fully connected layer over 300 inputs: enough terms for the order of summation to matter."""
+    rng = np.random.default_rng(0)
+    writer = GraphWriter()
+    x = writer.tensor("x", (1, 300), "float32")
+    weights = writer.tensor("weights", (70, 300), "float32", data=rng.normal(0, 0.1, (70, 300)).astype(np.float32))
+    bias = writer.tensor("bias", (70,), "float32", data=np.zeros(70, np.float32))
+    y = writer.tensor("y", (1, 70), "float32")
+    writer.op("FULLY_CONNECTED", (x, weights, bias), (y,), options=schema().FullyConnectedOptionsT())
+    return writer.finish((x,), (y,))

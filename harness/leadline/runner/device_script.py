@@ -231,12 +231,15 @@ def say(out: TextIO, message: dict[str, Any]) -> None:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run a .tflite model when told to, and report how long it took.")
-    parser.add_argument("--model", required=True)
+    parser.add_argument("--model")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--delegate", choices=("xnnpack", "none"), default="xnnpack")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--probe", action="store_true", help="only say which runtime there is")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.probe and not arguments.model:
+        parser.error("--model is missing")
+    return arguments
 
 
 def main() -> NoReturn:

@@ -49,9 +49,9 @@ class LitertRunner:
         self._device = device or profile.serial
         self._progress = progress
         self._parts: _Parts | None = None
-        self._models: dict[str, str] = {}
 
     def prepare(self, artifact: Artifact) -> None:
+        self._cache.ensure(Path(artifact.path), artifact.sha256)
         if self._parts is None:
             abi = self._profile.abi
             program = build("litert-runner", abi, cache=self._host_cache, progress=self._progress)
@@ -60,16 +60,14 @@ class LitertRunner:
                 program=self._cache.ensure(program, sha256_of(program), executable=True),
                 library=self._cache.ensure(library, sha256_of(library)),
             )
-        if artifact.sha256 not in self._models:
-            self._models[artifact.sha256] = self._cache.ensure(Path(artifact.path), artifact.sha256)
 
     def launch(
         self, artifact: Artifact, config: RunConfig, *, watch: Sequence[str] = (), profile: bool = False
     ) -> LineProcess:
         self.prepare(artifact)
         assert self._parts is not None  # by `prepare`
-        argv = [self._parts.program, "--library", self._parts.library]
-        argv += runner_arguments(self._models[artifact.sha256], config)
+        model = self._cache.ensure(Path(artifact.path), artifact.sha256)
+        argv = [self._parts.program, "--library", self._parts.library, *runner_arguments(model, config)]
         argv += ["--runtime", f"LiteRT {runtime_version()}", *(["--profile"] if profile else [])]
         program = self._agent.start(argv, cpus=config.cpus, watch=watch)
         return LineProcess.launch(program, device=self._device, model=artifact.name)

@@ -27,8 +27,8 @@ def artifact_from_file(path: Path | str) -> Artifact:
     except UnicodeEncodeError:
         raise BadInput(f"{shown}: the name is not UTF-8, and could not be kept with the results; rename it") from None
     try:
+        size_bytes = _checked_size(path, shown)  # first: opening a pipe would wait for its writer
         with path.open("rb") as file:
-            size_bytes = _checked_size(path, shown)
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as data:
                 verify(data, str(path))
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -39,13 +39,10 @@ class PythonRunner:
         self._cache = cache
         self._device = device or profile.serial
         self._python = python
-        self._script: str | None = None
-        self._models: dict[str, str] = {}
 
     def prepare(self, artifact: Artifact) -> None:
         self._push_script()
-        if artifact.sha256 not in self._models:
-            self._models[artifact.sha256] = self._cache.ensure(Path(artifact.path), artifact.sha256)
+        self._cache.ensure(Path(artifact.path), artifact.sha256)
 
     def launch(
         self, artifact: Artifact, config: RunConfig, *, watch: Sequence[str] = (), profile: bool = False
@@ -55,8 +52,8 @@ class PythonRunner:
                 f"{printable(self._device)}: Python runtimes give no per-op times; try again without --ops, or on a "
                 "device that runs LiteRT itself (64-bit Linux with glibc)"
             )
-        self.prepare(artifact)
-        argv = [self._python, self._push_script(), *runner_arguments(self._models[artifact.sha256], config)]
+        model = self._cache.ensure(Path(artifact.path), artifact.sha256)
+        argv = [self._python, self._push_script(), *runner_arguments(model, config)]
         program = self._agent.start(argv, cpus=config.cpus, watch=watch)
         return LineProcess.launch(program, device=self._device, model=artifact.name)
 
@@ -78,7 +75,5 @@ class PythonRunner:
         raise WrongAbi(f"{printable(self._device)}: its Python has no runtime{why}")
 
     def _push_script(self) -> str:
-        if self._script is None:
-            script = Path(device_script.__file__)
-            self._script = self._cache.ensure(script, sha256_of(script))
-        return self._script
+        script = Path(device_script.__file__)
+        return self._cache.ensure(script, sha256_of(script))

@@ -28,8 +28,11 @@ _TIMEOUT_S = 600.0
 # number of terms; some 1e-5 of the tensor's rms for image networks, more when terms cancel. Half precision starts at
 # 5e-4 per operation and ends well above 1e-3, so that a device that silently computes in halves is told apart.
 _FLOAT_TOLERANCE = 1e-3  # of the reference's rms
-_QUANTUM_TOLERANCE = 2.0  # int8, uint8: the last layers' roundings to neighbouring quanta
+_QUANTUM_TOLERANCE = (
+    2.5  # int8, uint8: roundings of the last layers to neighbouring quanta move an element by 2 at most
+)
 _QUANTIZED_RMS = 4.0  # whole numbers smaller than this are classes or flags, not quanta
+_QUANTIZED_LIMIT = 255  # and larger ones are big floats
 
 
 def reference_fingerprints(path: Path, *, sha256: str, host_cache: Path) -> tuple[Fingerprint, ...]:
@@ -107,7 +110,7 @@ def _deviation(mine: Fingerprint, host: Fingerprint) -> float:
 
 
 def _tolerance(mine: Fingerprint, host: Fingerprint) -> float:
-    whole = all(value.is_integer() for value in (*mine.head, *host.head))
-    if whole and host.rms > _QUANTIZED_RMS:
+    quanta = all(value.is_integer() and abs(value) <= _QUANTIZED_LIMIT for value in (*mine.head, *host.head))
+    if quanta and host.rms > _QUANTIZED_RMS:
         return _QUANTUM_TOLERANCE
     return _FLOAT_TOLERANCE * host.rms
