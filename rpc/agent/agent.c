@@ -43,6 +43,7 @@ static struct {
     struct text in; /* bytes of the host; requests before `taken` are done */
     size_t taken;
     bool skipping; /* the rest of a request that was too long */
+    bool deferred; /* `in` may hold whole requests, which wait until the host has read */
     struct text out; /* bytes for the host; those before `sent` are gone */
     size_t sent;
     struct program program;
@@ -232,7 +233,8 @@ static void obey_lines(void) {
         if (!agent.skipping) obey(line, (size_t)(newline - line));
         agent.skipping = false;
     }
-    if (backlogged()) return; /* what was not looked at stays */
+    agent.deferred = backlogged();
+    if (agent.deferred) return;
     text_drop(&agent.in, agent.taken);
     agent.taken = 0;
     if (agent.in.length < REQUEST_BYTES) return;
@@ -266,7 +268,7 @@ static void wait_for_something(const sigset_t *while_waiting) {
     };
     double left_s = agent.heard_s + agent.silence_s - now_s();
     if (left_s <= 0) leave(LEFT_ALONE);
-    if (!idle && program_has_leftover(p) && !backlogged()) left_s = 0;
+    if (!backlogged() && (agent.deferred || (!idle && (p->ended || program_has_leftover(p))))) left_s = 0;
     struct timespec timeout = {.tv_sec = (time_t)left_s, .tv_nsec = (long)((left_s - (double)(time_t)left_s) * 1e9)};
     int ready = ppoll(fds, COUNT, &timeout, while_waiting);
     if (stopped_by) leave(LEFT_BY_SIGNAL + stopped_by);

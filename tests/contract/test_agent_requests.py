@@ -263,6 +263,26 @@ def test_a_host_that_does_not_read_makes_nothing_grow(greeted: RawAgent) -> None
     assert message["signal"] == signal.SIGKILL
 
 
+def test_a_host_that_reads_late_misses_nothing(greeted: RawAgent, tmp_path: Path) -> None:
+    (tmp_path / "big").write_text("x" * 60_000)
+    greeted.ask(id=2, op="start", argv=["sh", "-c", "seq 100000; echo done >&2"])
+    for number in range(3, 300):
+        greeted.ask(id=number, op="read", paths=[str(tmp_path / "big")])
+    messages = [greeted.next() for _ in range(298 + 100_000 + 1)]
+    assert [message["id"] for message in messages if "id" in message] == list(range(2, 300))
+    events = [message for message in messages if "event" in message]
+    assert [event["text"] for event in events[:-1]] == [str(number) for number in range(1, 100_001)]
+    assert events[-1]["event"] == "exit"
+    assert events[-1]["stderr"] == "done\n"
+
+
+def test_requests_that_waited_for_a_slow_host_are_obeyed_once_it_reads(greeted: RawAgent, tmp_path: Path) -> None:
+    (tmp_path / "big").write_text("x" * 60_000)
+    for number in range(2, 300):
+        greeted.ask(id=number, op="read", paths=[str(tmp_path / "big")])
+    assert [greeted.next()["id"] for _ in range(298)] == list(range(2, 300))
+
+
 def test_a_line_of_100_megabytes_is_cut_off_and_takes_no_memory(greeted: RawAgent) -> None:
     script = "head -c 100000000 /dev/zero | tr '\\0' z; echo; echo after"
     greeted.ask(id=2, op="start", argv=["sh", "-c", script])
