@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leadline.rpc.local import LocalTransport
+from tests.contract.device_cache_contract import DeviceCacheContract
 from tests.contract.transport_contract import TransportContract
 from tests.support.loopback import LoopbackDevice
 
@@ -27,4 +28,8 @@ def device(tmp_path: Path) -> LoopbackDevice:
 
 
 class TestLocalTransport(TransportContract):
+    pass
+
+
+class TestDeviceCacheOverLocal(DeviceCacheContract):
     pass

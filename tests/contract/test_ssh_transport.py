@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from leadline.rpc.ssh import SshTransport
+from tests.contract.device_cache_contract import DeviceCacheContract
 from tests.contract.transport_contract import LinkContract, TransportContract
 from tests.support.loopback import LoopbackDevice
 from tests.support.sshd import Sshd
@@ -46,4 +47,8 @@ def transport(sshd: Sshd, device: SshDevice) -> Iterator[SshTransport]:
 
 
 class TestSshTransport(TransportContract, LinkContract):
+    pass
+
+
+class TestDeviceCacheOverSsh(DeviceCacheContract):
     pass

@@ -125,6 +125,7 @@ class Sshd:
 
     def _make_identity(self) -> None:
         self.ssh_directory.mkdir(parents=True, mode=0o700)
+        (self.root / "device-home").mkdir()
         _make_key(self.ssh_directory / "id_ed25519")
         shutil.copy(self.ssh_directory / "id_ed25519.pub", self.root / "authorized_keys")
         self._make_host_key()
@@ -138,6 +139,7 @@ class Sshd:
 
     def _listens(self) -> bool:
         config = self.root / "sshd_config"
+        # The device's home is not the developer's: no files are left there, and no ~/.bashrc slows every command down.
         config.write_text(
             f"""
             ListenAddress 127.0.0.1:{self.port}
@@ -150,7 +152,7 @@ class Sshd:
             KbdInteractiveAuthentication no
             PermitRootLogin prohibit-password
             Subsystem sftp internal-sftp
-            SetEnv XDG_CACHE_HOME="{self.root}/device-cache"
+            SetEnv HOME="{self.root}/device-home"
             """
         )
         if os.geteuid() == 0:

@@ -7,8 +7,8 @@ from leadline.rpc.transport import Transport
 
 
 def connect(uri: str, *, name: str) -> Transport:
-    """The transport for ``local:``, ``ssh://[user@]host[:port]``, ``adb:SERIAL`` or ``adb://server[:port]/SERIAL``; not yet
-    open.
+    """The transport, not yet open, for ``local:``, ``ssh://[user@]host[:port]``, ``adb:SERIAL`` or
+    ``adb://server[:port]/SERIAL``.
 
     Args: name: the device's, for messages.
     Raises: BadInput.

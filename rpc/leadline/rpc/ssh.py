@@ -24,7 +24,7 @@ from leadline.rpc.ssh_login import log_in
 from leadline.rpc.ssh_process import SshProcess
 from leadline.rpc.transport import Completed
 
-_PACKET_BYTES = 2**15  # the most that OpenSSH and dropbear take at once
+_CHUNK_BYTES = 2**18
 _CLEANUP_S = 5.0  # for ending a command; a device that does not manage that counts as offline
 _HASH_S = 120.0  # for hashing a large file on a slow device
 
@@ -108,7 +108,7 @@ class SshTransport:
             file.seek(0)
             with self.start(shell.receive(remote, sha256, executable=executable)) as process:
                 with contextlib.suppress(DeviceOffline):  # it gave up, or the link is cut: `wait` tells which
-                    while chunk := file.read(_PACKET_BYTES):
+                    while chunk := file.read(_CHUNK_BYTES):
                         process.write(chunk)
                     process.close_stdin()
                 done = process.wait(timeout_s=_HASH_S)

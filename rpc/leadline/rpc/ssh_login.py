@@ -70,7 +70,7 @@ class _FastTransport(paramiko.Transport):
     )
 
     def __init__(self, sock: Any, **options: Any) -> None:
-        super().__init__(sock, default_window_size=2**24, **options)
+        super().__init__(sock, default_window_size=2**22, **options)
 
 
 class _Refuse(paramiko.MissingHostKeyPolicy):

@@ -14,7 +14,7 @@ from leadline.core.text import printable
 from leadline.rpc.process import StreamedProcess
 from leadline.rpc.shell import Location, Supervised
 
-_READ_BYTES = 2**18
+_READ_BYTES = 2**22  # all there can be: paramiko moves what is left behind
 _DRAIN_S = 1.0  # for output still held by something that left the process group on purpose
 _MAX_PROLOGUE_BYTES = 2**16  # what a login shell's start-up file may print
 _SLICE_S = 0.25  # the longest that a change goes unseen which wakes nobody
