@@ -87,7 +87,7 @@ class Archive:
             with self._zip.open(f"{BASE}/{name}") as member:
                 yield member
         except _BROKEN as error:
-            raise Damaged(f"{_shown(name)}: cannot be read ({error})") from error
+            raise Damaged(f"{printable(name)}: cannot be read ({printable(str(error))})") from error
 
     def _refused(self, info: zipfile.ZipInfo) -> str | None:
         name = info.filename.removeprefix(f"{BASE}/")
