@@ -82,7 +82,7 @@ static bool flush(void) {
 
 static _Noreturn void leave(int code) {
     struct pollfd host = {.fd = STDOUT_FILENO, .events = POLLOUT};
-    double until_s = now_s() + FLUSH_MS * 1e-3;
+    double until_s = now_s() + (double)FLUSH_MS * 1e-3;
     program_end(&agent.program);
     while (flush() && agent.out.length && now_s() < until_s) poll(&host, 1, 20);
     exit(code);

@@ -56,7 +56,7 @@ class Agent:
     def __init__(self, transport: Transport, binary: str, *, name: str, silence_s: float = 30.0) -> None:
         self._transport = transport
         self._binary = binary
-        self._name = name
+        self._name = printable(name)
         self._silence_s = silence_s
         self._process: RemoteProcess | None = None
         self._hello: Hello | None = None
@@ -143,7 +143,7 @@ class Agent:
     @property
     def _probe(self) -> str:
         """The command that brings the right agent to the device, and says what is wrong with it."""
-        return f"leadline device probe {shlex.quote(printable(self._name))}"
+        return f"leadline device probe {shlex.quote(self._name)}"
 
     def _greet(self) -> Hello:
         raw = self._request("hello", protocol=PROTOCOL, silence_s=self._silence_s)
@@ -260,7 +260,7 @@ class Agent:
         if process is not None:
             process.__exit__(None, None, None)  # a ping that is stuck in writing ends with it
         if self._pinger is not None:
-            self._pinger.join()
+            self._pinger.join(timeout=5.0)
             self._pinger = None
         self._program = None
 

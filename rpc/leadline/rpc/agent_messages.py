@@ -81,7 +81,7 @@ _T = TypeVar("_T")
 
 
 def parse(data: bytes, *, name: str) -> Answer | Line | Exit:
-    """One line of the agent on the device called `name`.
+    """One line of the agent on the device called `name`, which is printable.
 
     Raises: GarbledOutput: it is not one of the protocol's lines, or a program's line was longer than 1 MiB.
     """
@@ -112,5 +112,5 @@ def decode(data: bytes | msgspec.Raw, kind: type[_T], *, name: str) -> _T:
 def garbled(data: bytes, why: str, *, name: str) -> GarbledOutput:
     return GarbledOutput(
         f"{name}: the device does not speak the agent's protocol ({printable(why)}): {printable(data.rstrip(), 120)}; "
-        f"try: leadline device probe {shlex.quote(printable(name))}"
+        f"try: leadline device probe {shlex.quote(name)}"
     )

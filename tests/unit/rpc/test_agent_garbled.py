@@ -161,3 +161,13 @@ def test_an_unasked_error_is_raised(impostor: Impostor) -> None:
         program = agent.start(["x"])
         with pytest.raises(LeadlineError, match=r"cam 1: the agent refuses to input: the program does not \\x1b read"):
             program.line(60)
+
+
+def test_a_device_name_cannot_act_on_the_terminal(tmp_path: Path) -> None:
+    binary = tmp_path / "agent"
+    binary.write_text("#!/bin/sh\nread -r request; echo nonsense\n")
+    binary.chmod(0o755)
+    with LocalTransport(name="x") as transport, pytest.raises(GarbledOutput) as caught:
+        Agent(transport, str(binary), name="a\n\x1b[31m$(id)").open()
+    assert str(caught.value).isprintable()
+    assert r"leadline device probe 'a\n\x1b[31m$(id)'" in str(caught.value)
