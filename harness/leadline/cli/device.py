@@ -46,9 +46,7 @@ def add(app: App, uri: str, name: str | None, tags: tuple[str, ...], directory: 
     from leadline.device.enrol import enrol
 
     app.home.make()
-    done = enrol(
-        app.lab(), uri, name=name, tags=tags, directory=directory, host_cache=app.home.cache, progress=_progress
-    )
+    done = enrol(app.lab(), uri, name=name, tags=tags, directory=directory, host_cache=app.home.cache, progress=_say)
     with app.store() as store:
         store.save_profile(done.profile)
     if done.change == "updated" and done.before is not None:
@@ -162,7 +160,7 @@ def _probe(app: App, entry: DeviceEntry) -> Profile | LeadlineError:
     try:
         with (
             lease(app.home.leases, entry.serial, purpose="leadline device probe"),
-            open_link(entry, host_cache=app.home.cache, progress=_progress) as link,
+            open_link(entry, host_cache=app.home.cache, progress=_say) as link,
         ):
             return probe_device(link.transport, link.agent, serial=entry.serial)
     except LeadlineError as error:
@@ -207,14 +205,14 @@ def _described(entry: DeviceEntry) -> str:
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """To standard output; whole lines where nobody looks, so that scripts can cut them."""
+    """To standard output; a row stays one line where no terminal breaks it, so that scripts can cut it."""
+    if not rows:
+        return
     table = Table(*header, box=None, pad_edge=False, show_header=bool(header))
-    for column in table.columns:
-        column.overflow = "fold"
     for row in rows:
         table.add_row(*(Text(printable(cell, 1000)) for cell in row))
-    console = Console(soft_wrap=False) if sys.stdout.isatty() else Console(width=1000)
-    console.print(table, highlight=False) if rows else None
+    console = Console() if sys.stdout.isatty() else Console(width=4000)
+    console.print(table, highlight=False)
 
 
 def _print_json(value: object) -> None:
@@ -223,7 +221,3 @@ def _print_json(value: object) -> None:
 
 def _say(text: str) -> None:
     click.echo(printable(text, 2000), err=True)
-
-
-def _progress(text: str) -> None:
-    _say(text)

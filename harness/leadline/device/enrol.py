@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -51,7 +53,7 @@ def enrol(
     before = lab.by_serial(profile.serial)
     if before is None:
         entry = DeviceEntry(
-            name=name or suggest_name(profile, [other.name for other in lab.devices]),
+            name=name or suggest_name(profile, uri, [other.name for other in lab.devices]),
             uri=uri,
             serial=profile.serial,
             tags=tuple(dict.fromkeys(tags)),
@@ -75,14 +77,17 @@ def enrol(
     return Enrolment(entry=entry, profile=profile, change="unchanged" if entry == before else "updated", before=before)
 
 
-def suggest_name(profile: Profile, taken: Collection[str]) -> str:
-    """A short unused name out of the model, else the SoC, else the ABI: ``raspberry-pi-4``, ``pixel-6-2``."""
-    words = re.sub(r"(?i)\b(rev|revision|model b|google|inc|corporation)\b\.?( [\d.]+)?", " ", profile.model or "")
-    slug = _slug(words) or _slug(profile.soc or "") or profile.abi
+def suggest_name(profile: Profile, uri: str, taken: Collection[str]) -> str:
+    """A short unused name: this machine's host name, else out of the model, the SSH host, the SoC or the ABI:
+    ``raspberry-pi-4``, ``google-pixel-6-2``."""
+    here = socket.gethostname().partition(".")[0] if uri == "local:" else ""
+    model = re.sub(r"(?i)\b(rev(ision)?|model [a-z]|inc|corporation)\b\.?( [\d.]+)?", " ", profile.model or "")
+    host = (urlsplit(uri).hostname or "") if uri.startswith("ssh:") else ""
+    candidates = (_slug(text) for text in (here, model, host, profile.soc or "", profile.abi))
+    slug = next((slug for slug in candidates if slug), "device")
     numbered = (slug if n == 1 else f"{slug}-{n}" for n in range(1, len(taken) + 2))
     return next(name for name in numbered if name not in taken)
 
 
 def _slug(text: str) -> str:
-    words = re.findall(r"[a-z0-9]+", text.lower())
-    return "-".join(words)[:24].strip("-")
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))[:24].strip("-")

@@ -55,7 +55,7 @@ def check_disk(home: Path, least_bytes: int = _LEAST_FREE_BYTES) -> Check:
         mend = "leadline --home FOLDER …, or set LEADLINE_HOME"
         return Check(name="home", state="missing", text=f"{there} cannot be written", mend=mend)
     if free < least_bytes:
-        return Check(name="home", state="missing", text=text, mend=f"free some space, or: export LEADLINE_HOME={home}2")
+        return Check(name="home", state="missing", text=text, mend="free some, or: export LEADLINE_HOME=FOLDER")
     return Check(name="home", state="ok", text=text)
 
 

@@ -25,7 +25,7 @@ SERIAL_PATHS = (
 
 # what makers leave in when they do not number their boards
 _PLACEHOLDERS = re.compile(
-    r"(.)\1*|0123456789abcdef.*|123456789.*|none|unknown|default string|not specified|not applicable|n/a|"
+    r"(.)\1*|0123456789(abcdef)?|1234567890?|none|unknown|default string|not specified|not applicable|n/a|"
     r"to be filled by o\.?e\.?m\.?|system serial number|03000200-0400-0500-0006-000700080009",
     re.IGNORECASE,
 )

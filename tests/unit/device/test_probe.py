@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -248,8 +249,6 @@ def test_getprop_lines_become_properties_and_empty_ones_do_not() -> None:
 
 
 def test_every_recorded_file_is_one_that_probing_asks_for() -> None:
-    from fnmatch import fnmatchcase
-
     for name in ALL:
         for path in recorded(name)["files"]:
             assert any(fnmatchcase(path, pattern) for pattern in PROBE_PATHS), path
