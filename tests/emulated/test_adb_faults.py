@@ -19,6 +19,7 @@ from leadline.core.errors import (
     TransferCorrupt,
     Unauthorized,
 )
+from leadline.emulator.adbd import Daemon, Device
 from leadline.rpc.adb import AdbTransport, attached_devices
 from tests.support.adb import EmulatedPhone, PrivateAdbServer
 from tests.support.loopback import LoopbackDevice
@@ -152,7 +153,7 @@ def test_a_reboot_ends_everything_and_open_finds_the_phone_again(transport: AdbT
 
 def test_a_frozen_phone_is_silent_not_a_hang(transport: AdbTransport, phone: EmulatedPhone) -> None:
     phone.faults.freeze(600)
-    with pytest.raises((CommandTimeout, DeviceOffline), match=r"bench: .*silent for 1 s"):
+    with pytest.raises((CommandTimeout, DeviceOffline), match=r"bench: .*1 s"):
         transport.run(["true"], timeout_s=1.0)
     with pytest.raises(DeviceOffline, match="bench"):
         transport.open()
@@ -223,6 +224,17 @@ def test_a_serial_that_is_not_attached_is_told_with_those_that_are(phone: Emulat
     uri = f"adb://127.0.0.1:{phone.server.port}/NOTHERE"
     with pytest.raises(DeviceOffline, match=rf"bench: no NOTHERE on .* which has .*{phone.serial} \(device\)"):
         AdbTransport(uri, name="bench").open()
+
+
+def test_a_phone_older_than_shell_v2_is_told_so(phone: EmulatedPhone, tmp_path: Path) -> None:
+    daemon = Daemon(Device(serial="OLD", directory=str(tmp_path), features=("cmd",)))
+    daemon.start()
+    old = EmulatedPhone(phone.server, daemon)
+    try:
+        with pytest.raises(StableError, match=r"bench: .*too old .*Android 7"):
+            AdbTransport(old.uri, name="bench").open()
+    finally:
+        old.stop()
 
 
 def test_a_network_phone_that_the_server_has_forgotten_is_connected_to_again(phone: EmulatedPhone) -> None:

@@ -12,7 +12,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -95,7 +94,7 @@ class AdbTransport:
     def close(self) -> None:
         with self._lock:
             processes, self._processes = list(self._processes), weakref.WeakSet()
-            running = [process.location for process in processes]
+            running = [process.hand_over() for process in processes]
             self._orphans += [location for location in running if location is not None]
         if self._temporary is not None:
             with contextlib.suppress(DeviceError):
@@ -111,8 +110,11 @@ class AdbTransport:
             try:
                 return process.wait(timeout_s=deadline - time.monotonic())
             except CommandTimeout as error:
-                process.end()
                 what = f"{self._name}: {printable(' '.join(argv), 80)}"
+                try:
+                    process.end()
+                except DeviceError as lost:
+                    raise DeviceOffline(f"{what}: no answer for {timeout_s:g} s, nor to its end; {lost}") from lost
                 raise CommandTimeout(f"{what}: did not end in {timeout_s:g} s; it was ended") from error
 
     def start(self, argv: Sequence[str]) -> AdbProcess:
@@ -123,10 +125,8 @@ class AdbTransport:
         part = f"{directory}/.leadline-{secrets.token_hex(8)}.part"
         _check_length(part, remote)
         permissions = 0o755 if executable else 0o644
-        with ThreadPoolExecutor(1) as pool:  # hashed while it is sent: a file that changes meanwhile is found out
-            hashing = pool.submit(_sha256, local)
-            self._sync(lambda connection: send_file(connection, local, part, permissions=permissions), what, directory)
-            sha256 = hashing.result()
+        sha256 = _sha256(local)  # before it is sent: a file that changes meanwhile is found out
+        self._sync(lambda connection: send_file(connection, local, part, permissions=permissions), what, directory)
         timeout_s = self._silence_s + local.stat().st_size / _SLOWEST_HASH_BYTES_PER_S
         done = self.run(["sh", "-c", _ADOPT, "sh", part, remote, sha256], timeout_s=timeout_s)
         if done.exit_code == shell.WRONG_HASH:

@@ -15,6 +15,7 @@ from leadline.rpc.adb_server import AdbServer, AttachedDevice, RefusedByServer
 
 _SETTLE_S = 5.0  # how long a device may take to say who it is after it was attached
 _UNSETTLED = ("offline", "connecting", "authorizing", "detached", "host")
+_MAX_CONNECTS = 3  # a link that breaks while we look at it is worth another try
 _NETWORK_SERIAL = re.compile(r"\S+:\d+")  # of devices that were attached by "adb connect host:port"
 
 
@@ -45,17 +46,7 @@ class AdbLink:
         """
         with self._named():
             self.server.start()
-        found, _ = self._look()
-        if self._is_network and (found is None or found.state == "offline"):
-            self._reconnect_network()
-        deadline = time.monotonic() + _SETTLE_S
-        while True:
-            found, all_devices = self._look()
-            if found is not None and found.state == "device":
-                return
-            if found is None or found.state not in _UNSETTLED or time.monotonic() > deadline:
-                self._raise_state(found, all_devices)
-            time.sleep(0.1)
+        self._settle(is_returning=False)
 
     def reconnect(self) -> None:
         """Have the server drop its link to a device that does not answer, and make a new one. Raises: as `attach`."""
@@ -65,7 +56,7 @@ class AdbLink:
             with self._named(), contextlib.suppress(RefusedByServer):
                 self.server.ask(f"host-serial:{self.serial}:reconnect", timeout_s=self._silence_s)
             time.sleep(1.0)  # the server lists the device as ready for a moment longer
-        self.attach()
+        self._settle(is_returning=True)
 
     def connect(self, service: str, *, timeout_s: float) -> socket.socket:
         """A stream to a service of the device, which the caller closes.
@@ -82,30 +73,59 @@ class AdbLink:
             found, all_devices = self._look()
             if found is None or found.state != "device":
                 self._raise_state(found, all_devices)
-            if "shell_v2" not in self.server.ask(f"host-serial:{self.serial}:features").split(","):
+            if not self._speaks_shell_v2():
                 raise StableError(
-                    f"{self._name}: {self.serial}: too old: needs Android 7 or newer (adb shell v2)"
+                    f"{self._name}: {self.serial}: too old (no shell v2); use a phone with Android 7 or newer"
                 ) from error
             reason = printable(str(error))  # ready again already
             raise DeviceOffline(f"{self._name}: {self.serial}: {reason}; {self.remedy}") from error
+
+    def _settle(self, *, is_returning: bool) -> None:
+        """Wait until the device is ready, as long as it may still become so by itself."""
+        deadline = time.monotonic() + _SETTLE_S
+        connects = 0
+        while True:
+            found, all_devices = self._look()
+            if found is not None and found.state == "device":
+                return
+            is_lost = found is None or found.state == "offline"
+            may_come = is_returning if found is None else found.state in _UNSETTLED
+            if self._is_network and is_lost and connects < _MAX_CONNECTS:
+                connects += 1
+                may_come = self._reconnect_network()
+            if not may_come or time.monotonic() > deadline:
+                self._raise_state(found, all_devices)
+            time.sleep(0.05)
 
     def _look(self) -> tuple[AttachedDevice | None, Sequence[AttachedDevice]]:
         with self._named():
             devices = self.server.devices()
         return next((device for device in devices if device.serial == self.serial), None), devices
 
+    def _speaks_shell_v2(self) -> bool:
+        try:
+            features = self.server.ask(f"host-serial:{self.serial}:features")
+        except RefusedByServer:  # it has gone just now
+            return True
+        return "shell_v2" in features.split(",")
+
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
         """What is wrong with the server is told as this device's trouble."""
         try:
             yield
+        except RefusedByServer:
+            raise
         except DeviceError as error:
             raise type(error)(f"{self._name}: {error}") from error
 
-    def _reconnect_network(self) -> None:
+    def _reconnect_network(self) -> bool:
+        """Whether the device took the connection; it may still want to see a key."""
+        answer = ""
         for verb in ("disconnect", "connect"):  # "connect" alone leaves an offline device as it is
             with self._named(), contextlib.suppress(RefusedByServer):
-                self.server.ask(f"host:{verb}:{self.serial}", timeout_s=self._silence_s)
+                answer = self.server.ask(f"host:{verb}:{self.serial}", timeout_s=self._silence_s)
+        return answer.startswith(("connected", "already connected", "failed to authenticate"))
 
     def _raise_state(self, found: AttachedDevice | None, all_devices: Sequence[AttachedDevice]) -> NoReturn:
         here = f"adb server {self.server.host}:{self.server.port}"

@@ -69,11 +69,6 @@ class AdbProcess(StreamedProcess):
         self._location, rest = found
         self._stdout[:] = rest
 
-    @property
-    def location(self) -> Location | None:
-        """Where it runs, as far as is known; None once it has ended."""
-        return self._location if self._exit_code is None else None
-
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), _WRITE_BYTES):
             self._send(_STDIN, data[start : start + _WRITE_BYTES])
@@ -93,9 +88,14 @@ class AdbProcess(StreamedProcess):
 
         Raises: DeviceError if the device cannot be reached; the transport ends the group when it can again.
         """
-        location, self._location = self.location, None
+        location = self.hand_over()
         if location is not None:
             self._end_group(location)
+
+    def hand_over(self) -> Location | None:
+        """Where it still runs, for the caller to end it; None if it has ended, or somebody else sees to it."""
+        location, self._location = self._location, None
+        return location if self._exit_code is None else None
 
     def abandon(self) -> None:
         """Drop the stream; adbd then hangs up the supervisor. From any thread, safe when dropped."""

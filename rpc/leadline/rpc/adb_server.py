@@ -13,10 +13,9 @@ import re
 import socket
 import subprocess
 
-import adbutils
 import msgspec
 
-from leadline.core.errors import BadInput, DeviceOffline, GarbledOutput
+from leadline.core.errors import BadInput, DeviceOffline, GarbledOutput, StableError
 from leadline.core.text import printable
 
 DEFAULT_PORT = 5037
@@ -33,8 +32,8 @@ class AttachedDevice(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None  # "Pixel_6", known only while the device is ready
 
 
-class RefusedByServer(Exception):
-    """The server answered FAIL; the text is its reason."""
+class RefusedByServer(StableError):
+    """The server answered FAIL; the text is its reason. `AdbLink` finds out what is behind it."""
 
 
 class AdbServer(msgspec.Struct, frozen=True):
@@ -139,6 +138,8 @@ class AdbServer(msgspec.Struct, frozen=True):
 
     def _launch(self) -> None:
         """Start the server in its own session, so that a Ctrl-C meant for us does not end it."""
+        import adbutils  # takes longer to import than a device to answer, and is needed only here
+
         command = [adbutils.adb_path(), "-P", str(self.port), "start-server"]
         place = f"adb server {self.host}:{self.port}"
         try:

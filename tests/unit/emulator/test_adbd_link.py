@@ -98,13 +98,14 @@ def test_an_old_host_gets_and_owes_checksums(daemon: Daemon) -> None:
 
 def test_a_service_that_does_not_exist_is_closed(host: Host) -> None:
     host.send(OPEN, 9, 0, b"no-such-service:\0")
-    closed = host.expect(CLSE)
-    assert closed.arg1 == 9
+    refused = host.expect(CLSE)
+    assert (refused.arg0, refused.arg1) == (0, 9)
 
 
 def test_a_port_that_nobody_listens_on_is_closed_without_ever_being_ready(host: Host) -> None:
     host.send(OPEN, 9, 0, b"tcp:1\0")
-    host.expect(CLSE)
+    refused = host.expect(CLSE)
+    assert (refused.arg0, refused.arg1) == (0, 9)
 
 
 def test_the_device_writes_again_only_after_an_okay(host: Host) -> None:

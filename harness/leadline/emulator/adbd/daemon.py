@@ -33,12 +33,13 @@ class Device:
     shell: Sequence[str] = ("/bin/sh",)
     environment: Mapping[str, str] = field(default_factory=dict)  # beside the daemon's own
     needs_auth: bool = False
+    features: Sequence[str] = FEATURES
 
     def banner(self) -> str:
         """The identity that CNXN carries: ``device::PROPERTIES;features=…``."""
         properties = {"name": self.name, "model": self.model, "device": self.name}
         text = "".join(f"ro.product.{key}={value};" for key, value in properties.items())
-        return f"device::{text}features={','.join(FEATURES)}"
+        return f"device::{text}features={','.join(self.features)}"
 
 
 class Daemon:

@@ -6,11 +6,10 @@ Source: AOSP packages/modules/adb/SERVICES.TXT, "LOCAL SERVICES".
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .files import serve_files
-from .packet import OKAY
 from .shell import serve_exec, serve_shell
 from .sockets import serve_reverse, serve_tcp
 from .stream import Stream, StreamClosed
@@ -23,21 +22,22 @@ Service = Callable[["Link", Stream, str], None]
 
 def serve(link: Link, stream: Stream, name: str) -> None:
     """Answer an OPEN of `name`, from the first OKAY to the last CLSE; runs in a thread of its own."""
-    service = _find(name)
+    service = _find(name, link.daemon.device.features)
     with contextlib.suppress(StreamClosed, OSError):
         try:
             if service is not None:
                 kind, arguments = service
                 if kind is not serve_tcp:  # which answers only once it is connected
-                    link.send(OKAY, stream.local_id, stream.remote_id)
+                    stream.accept()
                 kind(link, stream, arguments)
         finally:
             stream.close()
 
 
-def _find(name: str) -> tuple[Service, str] | None:
+def _find(name: str, features: Sequence[str]) -> tuple[Service, str] | None:
     for prefix, service in _SERVICES.items():
-        if name.startswith(prefix):
+        is_known = prefix != "shell," or "shell_v2" in features  # came with Android 7
+        if is_known and name.startswith(prefix):
             return service, name[len(prefix) :]
     return None
 

@@ -51,7 +51,7 @@ class _Session:
         self._child: subprocess.Popen[bytes]
 
     def run(self) -> None:
-        self._stream.on_close = lambda: os.close(self._hangup_write)
+        self._stream.at_end(lambda: os.close(self._hangup_write))
         stdin, outputs = self._start()
         pumps = [threading.Thread(target=self._pump, args=output, daemon=True) for output in outputs]
         for pump in pumps:

@@ -10,7 +10,6 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from .packet import OKAY
 from .stream import Stream, StreamClosed
 
 if TYPE_CHECKING:
@@ -20,14 +19,14 @@ _CONNECT_TIMEOUT_S = 10.0
 _READ_BYTES = 2**16
 
 
-def serve_tcp(link: Link, stream: Stream, address: str) -> None:
+def serve_tcp(_link: Link, stream: Stream, address: str) -> None:
     """Join the stream to ``PORT`` of this device, or to ``PORT:HOST`` as seen from it."""
     port, _, host = address.partition(":")
     if not port.isdecimal():
         return
     with socket.create_connection((host or "127.0.0.1", int(port)), timeout=_CONNECT_TIMEOUT_S) as connection:
         connection.settimeout(None)
-        link.send(OKAY, stream.local_id, stream.remote_id)
+        stream.accept()
         _join(stream, connection)
 
 
@@ -141,7 +140,7 @@ def _join(stream: Stream, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
-    stream.on_close = end
+    stream.at_end(end)
     carrier = threading.Thread(target=to_host, daemon=True)
     carrier.start()
     with contextlib.suppress(StreamClosed, OSError):

@@ -34,17 +34,23 @@ class Stream:
 
     def __init__(self, link: Sender, local_id: int, remote_id: int) -> None:
         self.local_id, self.remote_id = local_id, remote_id  # remote_id is 0 until the host has answered our OPEN
-        self.on_close: Callable[[], None] = lambda: None  # called once, when the stream ends
+        self._at_end: Callable[[], None] = lambda: None
         self._link = link
         self._inbox: deque[memoryview] = deque()
         self._unread_bytes = 0
         self._owes_okay = False
         self._may_write = remote_id != 0
+        self._accepted = remote_id == 0  # the host's OPEN is answered; there is none to answer if we open
         self._closed = False
         self._changed = threading.Condition()
         self._writing = threading.Lock()
 
     # The service's side.
+
+    def accept(self) -> None:
+        """Answer the host's OPEN: the service is there. Raises: StreamClosed."""
+        self._accepted = True
+        self._link.send(OKAY, self.local_id, self.remote_id)
 
     def read(self) -> memoryview:
         """The next bytes, at least one. Raises: StreamClosed once all is read and no more can come."""
@@ -73,10 +79,18 @@ class Stream:
                 self._link.send(WRTE, self.local_id, self.remote_id, piece)
 
     def close(self) -> None:
-        """Tell the host that no more will come or be read. Safe when closed."""
+        """Tell the host that no more will come or be read, or that its OPEN is refused. Safe when closed."""
         if self._end():
             self._link.forget(self)
-            self._link.send(CLSE, self.local_id, self.remote_id)
+            self._link.send(CLSE, self.local_id if self._accepted else 0, self.remote_id)
+
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Have `call` called once, when the stream ends; at once if it has ended already."""
+        with self._changed:
+            if not self._closed:
+                self._at_end = call
+                return
+        call()
 
     # The link's side.
 
@@ -118,7 +132,7 @@ class Stream:
                 return False
             self._closed = True
             self._changed.notify_all()
-        self.on_close()
+        self._at_end()
         return True
 
 
