@@ -99,7 +99,7 @@ def test_every_record_comes_back_as_it_went_in(store: Store, rng: random.Random)
 )
 def test_any_attempt_survives_the_round_trip(
     store: Store, seed, samples, warmup, error, warnings, temps, freqs, battery, throttled, number
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     rng = random.Random(f"{seed} {next(examples)}")
     trial = planned(store, rng)[0]
     wall_ns, cpu_ns, switches = np.array(samples, np.int64).reshape(-1, 3).T
@@ -210,7 +210,7 @@ def test_a_plan_that_cannot_be_kept_whole_leaves_nothing(store: Store, rng: rand
 
 
 @pytest.mark.parametrize(("outcome", "state"), [("done", "done"), ("failed", "failed"), ("interrupted", "planned")])
-def test_an_attempt_moves_its_trial_on(store: Store, rng: random.Random, outcome, state) -> None:  # type: ignore[no-untyped-def]
+def test_an_attempt_moves_its_trial_on(store: Store, rng: random.Random, outcome, state) -> None:
     trial = planned(store, rng)[0]
     store.start(trial.id)
     assert store.trial(trial.id).state == "running"

@@ -29,10 +29,10 @@ _BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, Valu
 class Archive:
     """The members of one opened bundle by their path in the bag. `problems` first: read only if there are none."""
 
-    def __init__(self, path: Path, file: IO[bytes], zip_file: zipfile.ZipFile) -> None:
+    def __init__(self, file: IO[bytes], zip_file: zipfile.ZipFile, size_bytes: int) -> None:
+        self.size_bytes = size_bytes  # of the archive
         self._file = file
         self._zip = zip_file
-        self._size_bytes = path.stat().st_size
 
     def problems(self) -> list[str]:
         """What in the table of contents no bundle has. Nothing is read for it that could be large."""
@@ -41,7 +41,7 @@ class Archive:
         names = [info.filename.removeprefix(f"{BASE}/") for info in infos]
         problems += [f"{_shown(name)}: is in it twice" for name, times in sorted(Counter(names).items()) if times > 1]
         problems += [f"{name}: is missing" for name in sorted(NEEDED - set(names))]
-        if not problems and sum(info.file_size for info in infos) > self._size_bytes:
+        if not problems and sum(info.file_size for info in infos) > self.size_bytes:
             problems.append("claims to hold more than its own size")
         return problems
 
@@ -126,7 +126,7 @@ def opened(path: Path) -> Iterator[Archive]:
                 f"{shown}: is no bundle, or only a part of one ({error}); get it again from its source"
             ) from error
         with zip_file:
-            yield Archive(path, file, zip_file)
+            yield Archive(file, zip_file, path.stat().st_size)
 
 
 def _first_difference(one: IO[bytes], other: IO[bytes]) -> int | None:

@@ -55,7 +55,7 @@ def verify_bundle(path: Path) -> Verification:
     Raises: BadInput if there is no such file, it is no zip, or a newer Leadline wrote it.
     """
     with opened(path) as archive:
-        size_bytes = path.stat().st_size
+        size_bytes = archive.size_bytes
         models = sum(name not in NEEDED for name in archive.sizes())
         try:
             about, contents = _examine(archive, path)
@@ -68,7 +68,7 @@ def verify_bundle(path: Path) -> Verification:
 
 
 def _examine(archive: Archive, path: Path) -> tuple[About, Contents]:
-    """From the outside in, so that nothing is parsed before its hash is known to be right."""
+    """From the outside in: nothing but the format's number is parsed before its hash is known to be right."""
     _stop_at(archive.problems())
     descriptor = archive.read(f"data/{DESCRIPTOR}", SMALL_BYTES)
     about = _about(descriptor, path)
@@ -82,8 +82,12 @@ def _examine(archive: Archive, path: Path) -> tuple[About, Contents]:
     tables = {name: _table(archive.read(f"data/{table_path(name)}"), name) for name in SCHEMAS}
     files = {name.removeprefix("data/"): found for name, found in digests.items() if name not in TAGS}
     del files[DESCRIPTOR]
-    contents = _contents(tables)
-    problems = [*_inconsistent(contents), *_wrong_summaries(contents, tables), *_wrong_models(contents, files)]
+    contents, rewritten = _records(tables)
+    problems = [
+        *_inconsistent(contents),
+        *_wrong_summaries(tables["summaries"], rewritten["summaries"]),
+        *_wrong_models(contents, files),
+    ]
     if describe(about, tables, files) != descriptor:
         problems.append(f"{DESCRIPTOR}: does not describe these tables and files")
     _stop_at(problems, about)
@@ -152,8 +156,8 @@ def _table(content: bytes, name: str) -> pl.DataFrame:
         raise _Found([f"{table_path(name)}: cannot be read ({printable(str(error))})"]) from error
 
 
-def _contents(tables: Tables) -> Contents:
-    """The records, if the tables are exactly those of some records."""
+def _records(tables: Tables) -> tuple[Contents, Tables]:
+    """The records whose tables these exactly are, and their tables with summaries computed anew."""
     try:
         contents = contents_of(tables)
         rewritten = tables_of(contents)
@@ -164,7 +168,7 @@ def _contents(tables: Tables) -> Contents:
         for name in SCHEMAS
         if name != "summaries" and not tables[name].equals(rewritten[name])
     )
-    return contents
+    return contents, rewritten
 
 
 def _inconsistent(contents: Contents) -> Iterator[str]:
@@ -192,12 +196,10 @@ def _inconsistent(contents: Contents) -> Iterator[str]:
             yield f"attempt {printable(attempt.id)}: its trial is missing"
 
 
-def _wrong_summaries(contents: Contents, tables: Tables) -> Iterator[str]:
+def _wrong_summaries(given: pl.DataFrame, expected: pl.DataFrame) -> Iterator[str]:
     """Whoever changes a sample and computes all hashes anew still has to change the summary.
 
     Only what every version of Leadline computes alike is compared: the interval's method may change."""
-    expected = tables_of(contents)["summaries"]
-    given = tables["summaries"]
     if not given["attempt_id"].equals(expected["attempt_id"]):
         yield f"{table_path('summaries')}: is not of these attempts"
         return

@@ -302,7 +302,7 @@ numbers = st.floats()
     temps=st.dictionaries(texts, numbers, max_size=3),
     number=numbers,
 )
-def test_any_contents_survive_the_tables(seed, name, error, samples, temps, number) -> None:  # type: ignore[no-untyped-def]
+def test_any_contents_survive_the_tables(seed, name, error, samples, temps, number) -> None:
     rng = random.Random(seed)
     campaign = make_campaign(rng, name=name, versions={name: name, "x": ""})
     artifact = make_artifact(rng, name)

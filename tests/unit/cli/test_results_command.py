@@ -51,7 +51,7 @@ def measured(store: Store, name: str = "net", *, serial: str = "pi4", **changes:
     rng = random.Random(f"{name} {serial}")
     campaign, artifact = make_campaign(rng), make_artifact(rng, name)
     trial = make_trial(rng, campaign, serial, artifact)
-    attempt = make_attempt(rng, trial, **changes)  # type: ignore[arg-type]
+    attempt = make_attempt(rng, trial, **changes)
     store.save_campaign(campaign)
     store.save_artifact(artifact)
     store.plan([trial])
@@ -189,7 +189,8 @@ def test_what_spoils_a_number_stands_beside_it(run: Run, store: Store) -> None:
     store.save_profile(make_profile(random.Random(1), trial.serial, emulated="qemu"))
     [row] = json.loads(run("--json").stdout)
     assert row["notes"][0] == "output different"
-    assert row["notes"][-1] == "emulated (qemu): the times mean nothing"
+    assert row["notes"][-1].startswith("emulated")
+    assert "qemu" in row["notes"][-1]
 
 
 def test_a_capped_trial_whose_warnings_were_left_out_still_says_so(run: Run, store: Store) -> None:
