@@ -49,8 +49,19 @@ def find_library(abi: str, *, host_cache: Path) -> Path:
             return installed
     kept = host_cache / "litert" / runtime_version() / abi / "libLiteRt.so"
     if not kept.is_file():
-        _fetch(abi, kept)
+        try:
+            _fetch(abi, kept)
+        except OSError as error:
+            raise unwritable(host_cache, error) from error
     return kept
+
+
+def unwritable(host_cache: Path, error: OSError) -> LeadlineError:
+    """The error for a cache folder of the host that is full or read-only."""
+    why = error.strerror or str(error)
+    return LeadlineError(
+        f"{printable(str(host_cache))}: cannot be written: {why}; try: LEADLINE_HOME=FOLDER leadline …"
+    )
 
 
 def required_versions(library: Path) -> dict[str, tuple[int, ...]]:

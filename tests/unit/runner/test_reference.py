@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from leadline.core.errors import ModelRejected
+from leadline.core.errors import LeadlineError, ModelRejected
 from leadline.records.trial import Fingerprint
 from leadline.runner.reference import compare_outputs, reference_fingerprints
 from leadline.runner.seeded import fingerprint
@@ -104,6 +104,21 @@ def test_a_damaged_cache_entry_is_computed_anew(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "cache" / "references").iterdir()
     kept.write_bytes(kept.read_bytes()[:20])
     assert reference(tmp_path, conv_net()) == first
+
+
+def test_half_precision_is_told_apart(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).normal(0, 1 / 30, (1000, 1000))
+    host, halves = NORMAL, NORMAL
+    for _ in range(10):
+        host = weights @ host
+        halves = (weights.astype(np.float16) @ halves.astype(np.float16)).astype(np.float16)
+    assert compare_outputs([fingerprint_of(halves)], [fingerprint_of(host)])[0] == "different"
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    with pytest.raises(LeadlineError, match="cannot be written"):
+        reference(tmp_path, conv_net())
 
 
 def test_models_with_several_outputs_have_several_fingerprints(tmp_path: Path) -> None:
