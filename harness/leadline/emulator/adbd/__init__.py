@@ -4,7 +4,9 @@ Only the standard library, and nothing of Leadline's: the package also runs alon
 nothing but python3. Written from the protocol's documentation in AOSP's ``packages/modules/adb``: ``protocol.txt``
 (packets, authentication, streams), ``OVERVIEW.TXT``, ``SERVICES.TXT`` (services), ``SYNC.TXT`` (files).
 
-    link.py        packets on one TCP connection: handshake, streams, flow control
+    packet.py      headers and checksums
+    stream.py      one service's bytes, with flow control
+    link.py        one TCP connection: handshake, packets to and from streams
     keys.py        RSA: is this host's key known?
     services.py    OPEN: which service answers
     shell.py       shell and exec      files.py     sync      sockets.py     tcp and reverse
