@@ -54,7 +54,7 @@ def test_a_name_that_is_no_utf8_is_refused(tmp_path: Path) -> None:
         (b"", "empty"),
         (b"TFL3", "not a TFLite model"),
         (b"\0" * 100, "not a TFLite model"),
-        (os.urandom(4) + b"TFL3" + b"\xff" * 90, "broken or truncated"),
+        (b"\x1c\0\0\0TFL3" + b"\xff" * 90, "broken or truncated"),
         (CONTENT[: len(CONTENT) // 2], "broken or truncated"),
         (CONTENT[:-8], "broken or truncated"),
     ],
