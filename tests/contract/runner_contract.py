@@ -150,6 +150,10 @@ class RealRunnerContract(RunnerContract):
         ]
         assert [t.name for t in process.ready.outputs] == ["sums", "doubles"]
 
+    def test_a_signature_in_another_order_changes_nothing(self, runner: Runner, tmp_path: Path) -> None:
+        plain = outputs(runner, saved(tmp_path, integer_net()))
+        assert outputs(runner, saved(tmp_path, integer_net(signature=True), "signed")) == plain
+
     def test_a_dynamic_batch_is_one(self, runner: Runner, tmp_path: Path) -> None:
         process = runner.launch(saved(tmp_path, conv_net(dynamic_batch=True)), ONE)
         process.close()
@@ -184,7 +188,14 @@ class RealRunnerContract(RunnerContract):
 
     @pytest.mark.parametrize(
         "content",
-        [b"", b"TFL3", np.random.default_rng(0).bytes(1000), b"\x1c\0\0\0TFL3" + b"\xff" * 500, conv_net()[:800], conv_net()[:-16]],
+        [
+            b"",
+            b"TFL3",
+            np.random.default_rng(0).bytes(1000),
+            b"\x1c\0\0\0TFL3" + b"\xff" * 500,
+            conv_net()[:800],
+            conv_net()[:-16],
+        ],
         ids=["empty", "short", "noise", "noise in disguise", "half", "cut short"],
     )
     def test_a_file_that_is_no_whole_model_is_rejected_on_the_device_too(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -87,6 +87,23 @@ class GraphWriter:
             operator.builtinOptions = options
         self.graph.operators.append(operator)
 
+    def sign(self, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+        """Add a signature: tensors by name, in the order given."""
+
+        def entries(tensors: Mapping[str, int]) -> list[Any]:
+            maps = []
+            for name, tensor in tensors.items():
+                entry = schema().TensorMapT()
+                entry.name, entry.tensorIndex = name, tensor
+                maps.append(entry)
+            return maps
+
+        signature = schema().SignatureDefT()
+        signature.signatureKey = "serve"
+        signature.subgraphIndex = 0
+        signature.inputs, signature.outputs = entries(inputs), entries(outputs)
+        self.model.signatureDefs = [signature]
+
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         self.graph.inputs = list(inputs)
         self.graph.outputs = list(outputs)
@@ -161,8 +178,11 @@ def infinite_net() -> bytes:
     return writer.finish((x,), (y,))
 
 
-def integer_net(dtype: str = "int32") -> bytes:
-    """Adds a wide-integer input to itself, besides a float input doubled: two inputs, two outputs."""
+def integer_net(dtype: str = "int32", *, signature: bool = False) -> bytes:
+    """Adds a wide-integer input to itself, besides a float input doubled: two inputs, two outputs.
+
+    Args: signature: gives it a signature that lists both the other way round.
+    """
     writer = GraphWriter()
     numbers = writer.tensor("numbers", (1, 100), dtype)
     reals = writer.tensor("reals", (1, 100), "float32")
@@ -170,6 +190,8 @@ def integer_net(dtype: str = "int32") -> bytes:
     doubles = writer.tensor("doubles", (1, 100), "float32")
     writer.op("ADD", (numbers, numbers), (sums,), options=schema().AddOptionsT())
     writer.op("ADD", (reals, reals), (doubles,), options=schema().AddOptionsT())
+    if signature:
+        writer.sign({"a": reals, "b": numbers}, {"a": doubles, "b": sums})
     return writer.finish((numbers, reals), (sums, doubles))
 
 
