@@ -90,7 +90,13 @@ class LocalTransport:
     def pull(self, remote: str, local: Path) -> None:
         if not os.path.isfile(remote):
             raise FileNotFoundError(f"{self._name}: {printable(remote)}: no such file")
-        _copy(Path(remote), local, mode=0o644, place=self._name)
+        try:
+            _copy(Path(remote), local, mode=0o644, place=self._name)
+        except PermissionError as error:
+            if error.filename != remote:
+                raise
+            what = f"cannot read {printable(remote)}"
+            raise refusal(self._name, what, str(error.strerror), directory=os.path.dirname(remote)) from error
 
     def __enter__(self) -> Self:
         self.open()
@@ -151,7 +157,7 @@ class _LocalProcess(StreamedProcess):
                 self._drain_until = time.monotonic() + _DRAIN_S
             else:
                 self._read(descriptor)
-        if self._drain_until is not None and (not self._sinks or not ready):
+        if self._drain_until is not None and (not self._sinks or time.monotonic() >= self._drain_until):
             with self._reaping:
                 code = self._child.wait()
             self._exit_code = code if code >= 0 else 128 - code

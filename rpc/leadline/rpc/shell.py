@@ -20,15 +20,16 @@ from leadline.core.errors import BadInput
 # Its first line of output, printed before the command starts, tells the host where it is; if nobody takes that line,
 # the command never starts. The waiting shell ends what the command leaves behind, also when it is itself hung up, as
 # adbd does when the cable is pulled. It lets go of the streams, so that the command alone holds them.
-# A background job gets /dev/null as standard input, hence descriptor 3.
+# A background job gets /dev/null as standard input, hence descriptor 3. On a device without setsid (some cameras) only
+# the command itself can be ended, not what it has put in the background.
 _SUPERVISE = (
-    "t=$1; shift; exec 3<&0 </dev/null; g=; "
-    'end() { [ -z "$g" ] || kill -9 "-$g" 2>/dev/null || kill -9 "$g" 2>/dev/null; }; '
+    "t=$1; shift; exec 3<&0 </dev/null; "
+    'end() { [ -z "$!" ] || kill -9 "-$!" 2>/dev/null || kill -9 "$!" 2>/dev/null; }; '
     'trap "end; exit 129" HUP; trap "end; exit 143" TERM; '
     "if command -v setsid >/dev/null 2>&1; then s=setsid; else s=; fi; "
     '$s sh -c "echo \\"\\$0 \\$PPID \\$\\$\\" || exit 141; exec \\"\\$@\\"" "$t" "$@" <&3 3<&- & '
-    "g=$!; exec 3<&- >/dev/null 2>&1; "
-    'wait "$g"; c=$?; end; exit "$c"'
+    "exec 3<&- >/dev/null 2>&1; "
+    'wait "$!"; c=$?; end; exit "$c"'
 )
 
 
@@ -113,7 +114,7 @@ def default_directory() -> list[str]:
     return _argv(
         "umask 077; u=$(id -u); "
         'for d in "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/leadline" '
-        '"/data/local/tmp/leadline" "/var/tmp/leadline-$u" "/tmp/leadline-$u"; do '
+        '"/var/tmp/leadline-$u" "/tmp/leadline-$u"; do '
         'if mkdir -p "$d" 2>/dev/null && [ -O "$d" ] && [ -w "$d" ]; then echo "$d"; exit 0; fi; done; exit 73'
     )
 

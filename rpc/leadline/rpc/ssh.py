@@ -107,10 +107,13 @@ class SshTransport:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with self.start(shell.receive(remote, sha256, executable=executable)) as process:
-                with contextlib.suppress(DeviceOffline):  # it gave up, or the link is cut: `wait` tells which
+                try:
                     while chunk := file.read(_CHUNK_BYTES):
                         process.write(chunk)
-                    process.close_stdin()
+                except DeviceOffline:
+                    if process.is_running:
+                        raise
+                process.close_stdin()  # also if it gave up: `wait` tells why
                 done = process.wait(timeout_s=_HASH_S)
         if done.exit_code == shell.WRONG_HASH:
             raise TransferCorrupt(

@@ -13,7 +13,7 @@ import paramiko
 from leadline.core.errors import BadInput
 
 _ADDRESS = re.compile(
-    r"ssh://(?:(?P<user>[^@/\s-][^@/\s]*)@)?"
+    r"ssh://(?:(?P<user>[^:@/\s-][^:@/\s]*)@)?"
     r"(?P<host>\[[0-9A-Fa-f:.%\w]+\]|[^-@:/\[\]\s][^@:/\[\]\s]*)(?::(?P<port>\d{1,5}))?/?"
 )
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")  # OpenSSH's own, as far as paramiko has them
@@ -84,6 +84,8 @@ def _lookup(config: paramiko.SSHConfig, uri: str, ssh_directory: Path) -> dict[s
     host = _parse(uri)["host"] or ""
     try:
         options: dict[str, str] = dict(config.lookup(host.strip("[]")))
+        int(options.get("port", 22))
+        shlex.split(options.get("userknownhostsfile", ""))
     except (paramiko.SSHException, ImportError, KeyError, ValueError) as error:
         raise BadInput(f"{ssh_directory / 'config'}: {host}: {error!r}; see: man ssh_config") from error
     if options.get("proxycommand", "none").lower() != "none" and "proxyjump" not in options:

@@ -54,7 +54,7 @@ class SshProcess(StreamedProcess):
         try:
             while not (found := supervised.split(bytes(self._stdout))):
                 if self._exit_code is not None or len(self._stdout) > _MAX_PROLOGUE_BYTES:
-                    said = printable((self._stderr or self._stdout).strip()) or "nothing"
+                    said = printable(bytes(self._stderr or self._stdout).strip()) or "nothing"
                     raise GarbledOutput(f"{self._place}: its login shell runs no commands, it says: {said}")
                 if time.monotonic() > deadline:
                     raise self._lost(f"silent for {timeout_s:g} s")
