@@ -30,7 +30,6 @@ from leadline.records.trial import (
     Trial,
 )
 from leadline.runner.reference import compare_outputs
-from leadline.stats.contention import contention_warning
 
 _RUNS_PER_OP = 20
 _SEVERITY: tuple[OutputCheck, ...] = ("unchecked", "equal", "close", "different")
@@ -150,17 +149,6 @@ class AttemptRecording:
             runner=self._runner.name,
             agent_version=self._profile.agent_version,
             output_check=self._check,
-            warnings=(*self._warnings, *_warnings(self._launches)),
+            warnings=tuple(self._warnings),
             launches=tuple(self._launches),
         )
-
-
-def _warnings(launches: list[Launch]) -> list[str]:
-    """What a reader of the result must know, each said once."""
-    timed = [block for launch in launches for block in launch.blocks if not block.warmup]
-    found: list[str] = []
-    if timed and (contention := contention_warning(timed)):
-        found.append(contention)
-    if any(block.conditions and block.conditions.throttled for block in timed):
-        found.append("the device throttled while measuring")
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -71,7 +72,7 @@ def measure_devices(
             failures[entry.name] = error
         host.progress.device_ended(entry.name, failures.get(entry.name))
 
-    _all_at_once([lambda entry=entry: hold(entry) for entry in entries], host.stop)
+    _all_at_once([partial(hold, entry) for entry in entries], host.stop)
     return failures
 
 
@@ -148,9 +149,7 @@ def _measure_trials(
             profile,
             clock=host.clock,
             stop=host.stop,
-            on_runs=lambda launch, runs, median_ns, trial=trial: host.progress.runs(
-                device, trial, launch, runs, median_ns
-            ),
+            on_runs=partial(host.progress.runs, device, trial),
         )
         attempt = recording.measure()
         host.store.commit(attempt)

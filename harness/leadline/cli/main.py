@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+
 from leadline.cli.app import App
 from leadline.core.errors import LeadlineError
 from leadline.core.home import Home

@@ -86,6 +86,7 @@ def measure(
     from leadline.campaign.session import Order
     from leadline.cli.measuring import measure_with_progress
     from leadline.cli.results import show_results
+    from leadline.cli.selection import device_names
     from leadline.search.model.inspect import inspect_file
     from leadline.stats.protocols import DEFAULT, PAPER, custom
 
@@ -106,7 +107,7 @@ def measure(
     entries = _chosen(app, devices)
     with app.store() as store:
         ended = measure_with_progress(app, store, order, entries, name=name, wait_s=wait_s)
-        show_results(store.results(campaign_id=ended.campaign.id), as_json=as_json)
+        show_results(store.results(campaign_id=ended.campaign.id), names=device_names(app), as_json=as_json)
     ended.raise_if_unfinished()
 
 

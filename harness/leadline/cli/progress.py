@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Self
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -15,6 +16,7 @@ from leadline.core.text import printable
 from leadline.core.units import format_ns
 from leadline.records.device import Profile
 from leadline.records.trial import Attempt, Trial
+from leadline.stats.flags import flags
 
 
 class LineProgress:
@@ -113,5 +115,10 @@ def _describe(trial: Trial) -> str:
 def _outcome(attempt: Attempt) -> str:
     if attempt.outcome == "failed":
         return f"failed: {attempt.error}"
-    timed = sum(block.wall_ns.size for launch in attempt.launches for block in launch.blocks if not block.warmup)
-    return "; ".join([f"{attempt.outcome}, {timed} runs", *attempt.warnings])
+    timed = [block.wall_ns for launch in attempt.launches for block in launch.blocks if not block.warmup]
+    words: list[str] = [attempt.outcome]
+    if timed:
+        runs = np.concatenate(timed)
+        words.append(f"{format_ns(float(np.median(runs)))} median of {runs.size} runs")
+    notes = [*attempt.warnings, *flags(attempt.launches)]
+    return ", ".join([*words, *(note.partition(":")[0] for note in notes)])

@@ -23,7 +23,7 @@ from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.core.units import format_cpu_list, format_ns
 from leadline.records.trial import Attempt, Summary
-from leadline.stats.contention import contention_warning
+from leadline.stats.flags import flags
 from leadline.stats.summary import summarize
 from leadline.store.contents import Result
 from leadline.store.store import Store
@@ -94,25 +94,25 @@ def summary_of(result: Result) -> Summary | None:
 
 
 def notes_of(result: Result) -> list[str]:
-    """What a reader of the number should know, most important first."""
+    """What a reader of the number should know, as ``what: how, and what to do``."""
     notes = []
     attempt = result.attempt
     if attempt is None and result.last is not None and result.last.outcome == "failed":
         notes.append(f"{result.last.error_kind}: {result.last.error}")
     if attempt is not None:
-        notes += ["output different"] if attempt.output_check == "different" else []
-        notes += attempt.warnings or _flags(attempt)
+        different = attempt.output_check == "different"
+        told = "; ".join(attempt.warnings) or "not what the host computes"
+        notes += [f"outputs: {told}"] if different else attempt.warnings
+        notes += flags(attempt.launches)
     if result.profile is not None and result.profile.emulated:
-        notes.append(f"emulated ({result.profile.emulated}): the times mean nothing")
+        notes.append(f"emulated: {result.profile.emulated}; latency is meaningless here")
     return notes
 
 
-def _flags(attempt: Attempt) -> list[str]:
-    """What the samples themselves tell, for attempts whose warnings an anonymous bundle left out."""
-    timed = [block for launch in attempt.launches for block in launch.blocks if not block.warmup and block.wall_ns.size]
-    flags = ["cap reached"] if any(launch.stop == "cap" for launch in attempt.launches) else []
-    contention = contention_warning(timed)
-    return flags if contention is None else [*flags, contention]
+def _notes_in_short(result: Result) -> str:
+    """Why a trial failed, whole; what to know of a result, a word each."""
+    notes = [printable(note) for note in notes_of(result)]
+    return ", ".join(note.partition(":")[0] for note in notes) if result.attempt else "; ".join(notes)
 
 
 def _table(found: Sequence[Result], names: Mapping[str, str]) -> Table:
@@ -130,7 +130,7 @@ def _table(found: Sequence[Result], names: Mapping[str, str]) -> Table:
             printable(trial.model_name),
             describe_config(trial.config),
             *_numbers(result),
-            "; ".join(printable(note) for note in notes_of(result)),
+            _notes_in_short(result),
             trial.id[:8],
         ]
         table.add_row(*map(Text, row))  # Text: a name like [red] is a name, not markup

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
 from leadline.records.device import Conditions
 
 Int64s = npt.NDArray[np.int64]
@@ -157,7 +158,7 @@ class Attempt(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     runner: str = ""  # "litert" | "litert-python" | …
     agent_version: str = ""
     output_check: OutputCheck = "unchecked"
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()  # what the samples do not tell
     launches: tuple[Launch, ...] = ()
 
 

@@ -141,9 +141,3 @@ def test_ops_are_timed_in_a_launch_of_their_own_that_adds_no_samples() -> None:
     assert len(attempt.launches[-1].ops) == 10
     assert attempt.launches[-1].blocks == ()
     assert all(launch.ops == () for launch in attempt.launches[:-1])
-
-
-def test_contention_is_warned_of() -> None:
-    attempt = record(FakeRunner(FakeBehaviour(contention=0.5))).measure()
-    assert any("waited" in warning for warning in attempt.warnings)
-    assert record(FakeRunner()).measure().warnings == ()

@@ -11,10 +11,8 @@ import pytest
 from leadline.device.lab import Lab
 from leadline.device.lease import lease
 from tests.support.adb import EmulatedPhone
-from tests.support.command_line import CommandLine, leadline
+from tests.support.command_line import CommandLine
 from tests.support.sshd import Sshd
-
-__all__ = ["leadline"]  # a fixture
 
 ODD_NAMES = ["my pi", "-n", "--json", "a;b", "$(touch pwned)", 'it\'s "odd"', "Bürö ☃"]
 

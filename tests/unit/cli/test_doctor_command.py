@@ -11,10 +11,8 @@ import pytest
 from leadline.device import health
 from leadline.rpc.adb_server import AdbServer
 from tests.support.adb import EmulatedPhone, PrivateAdbServer
-from tests.support.command_line import CommandLine, leadline
+from tests.support.command_line import CommandLine
 from tests.support.sshd import Sshd
-
-__all__ = ["leadline"]  # a fixture
 
 
 def test_a_working_machine_is_fine_and_every_check_says_something(leadline: CommandLine) -> None:

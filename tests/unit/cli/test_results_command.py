@@ -188,7 +188,7 @@ def test_what_spoils_a_number_stands_beside_it(run: Run, store: Store) -> None:
     trial, _ = measured(store, output_check="different", warnings=())
     store.save_profile(make_profile(random.Random(1), trial.serial, emulated="qemu"))
     [row] = json.loads(run("--json").stdout)
-    assert row["notes"][0] == "output different"
+    assert row["notes"][0] == "outputs: not what the host computes"
     assert row["notes"][-1].startswith("emulated")
     assert "qemu" in row["notes"][-1]
 
@@ -201,5 +201,5 @@ def test_a_capped_trial_whose_warnings_were_left_out_still_says_so(run: Run, sto
     capped = tuple(msgspec.structs.replace(launch, stop="cap") for launch in attempt.launches)
     store.commit(msgspec.structs.replace(make_attempt(rng, again), launches=capped, warnings=()))
     rows = {row["trial"]: row["notes"] for row in json.loads(run("--json").stdout)}
-    assert rows[again.id] == ["cap reached"]
+    assert rows[again.id][0].startswith("cap: reached in")
     assert rows[trial.id] == ["canary is 4 % slower"]
