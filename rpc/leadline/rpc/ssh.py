@@ -26,6 +26,9 @@ from leadline.rpc.transport import Completed
 
 _CHUNK_BYTES = 2**18
 _CLEANUP_S = 5.0  # for ending a command; a device that does not manage that counts as offline
+# dropbear 2022.82 to 2024.85 now and then closes a channel that was opened right after another command's end; see
+# https://github.com/mkj/dropbear/issues/173 and pull request 326. The supervisor starts nothing on a closed channel.
+_CHANNEL_TRIES = 5
 _HASH_S = 120.0  # for hashing a large file on a slow device
 
 
@@ -185,12 +188,24 @@ class SshTransport:
         if transport is None:
             raise DeviceOffline(f"{self._name}: not connected; open the transport first")
         with self._mapped():
-            channel = transport.open_session(timeout=timeout_s)
-            channel.settimeout(self._silence_s)
-            # exec_command waits for the server without a limit of its own
-            with _after(timeout_s, channel.close):
+            for _ in range(_CHANNEL_TRIES - 1):
+                with contextlib.suppress(_ChannelClosed):
+                    return self._exec(transport, command, timeout_s)
+            return self._exec(transport, command, timeout_s)
+
+    def _exec(self, transport: paramiko.Transport, command: str, timeout_s: float) -> paramiko.Channel:
+        channel = transport.open_session(timeout=timeout_s)
+        channel.settimeout(self._silence_s)
+        expired = threading.Event()
+        # exec_command waits for the server without a limit of its own
+        with _after(timeout_s, lambda: (expired.set(), channel.close())):
+            try:
                 channel.exec_command(os.fsencode(command))
-            return channel
+            except paramiko.SSHException as error:
+                if transport.is_active() and not expired.is_set():
+                    raise _ChannelClosed(str(error)) from error
+                raise
+        return channel
 
     def _start(self, argv: Sequence[str], timeout_s: float) -> SshProcess:
         supervised = shell.supervise(argv)
@@ -225,6 +240,10 @@ class SshTransport:
         if done.exit_code != 0 or not directory.startswith("/"):
             raise refusal(self._name, "no folder can be written to", done.stderr, directory="/tmp")
         return directory
+
+
+class _ChannelClosed(paramiko.SSHException):
+    """The server closed a channel before it had started the command, and kept the connection."""
 
 
 @contextlib.contextmanager
