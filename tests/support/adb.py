@@ -85,11 +85,11 @@ class EmulatedPhone:
             AdbServer("127.0.0.1", self.server.port).ask(f"host:disconnect:{self.serial}", timeout_s=PATIENCE_S)
 
 
-@pytest.fixture(scope="session")
-def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAdbServer]:
-    """A real adb server on a free port, ended with the session."""
+@contextlib.contextmanager
+def running_adb_server(home: Path) -> Iterator[PrivateAdbServer]:
+    """A real adb server on a free port, ended with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = PrivateAdbServer(listener.getsockname()[1], tmp_path_factory.mktemp("adb-home"))
+        server = PrivateAdbServer(listener.getsockname()[1], home)
         environment = {key: value for key, value in server.environment.items() if key != "ANDROID_ADB_SERVER_PORT"}
         process = subprocess.Popen(
             [adbutils.adb_path(), "-L", f"acceptfd:{listener.fileno()}", "nodaemon", "server"],
@@ -101,6 +101,12 @@ def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAdbS
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateAdbServer]:
+    with running_adb_server(tmp_path_factory.mktemp("adb-home")) as server:
+        yield server
 
 
 @pytest.fixture
