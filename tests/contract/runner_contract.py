@@ -16,8 +16,8 @@ import pytest
 from leadline.core.errors import ModelRejected
 from leadline.records.ports import Runner
 from leadline.records.trial import Artifact, Fingerprint, RunConfig
-from leadline.runner.modelfile import artifact_from_file
 from leadline.runner.reference import compare_outputs, reference_fingerprints
+from leadline.search.model.inspect import inspect_file
 from leadline.search.model.writer import write_model
 from leadline.search.space.mobilenet_v2 import MobileNetV2
 from tests.support.tiny_models import conv_net, custom_op_net, infinite_net, integer_net, matrix_net
@@ -29,7 +29,7 @@ ODD_NAMES = ["a b.tflite", "it's", 'say "hi"', "new\nline", "$(id)", "`id`", "-n
 def saved(folder: Path, content: bytes, name: str = "net.tflite") -> Artifact:
     path = folder / name
     path.write_bytes(content)
-    return artifact_from_file(path)
+    return inspect_file(path).artifact()
 
 
 def unchecked(folder: Path, content: bytes) -> Artifact:

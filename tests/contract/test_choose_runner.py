@@ -69,9 +69,13 @@ def test_a_device_without_python_is_not_asked_for_it(bench: Bench) -> None:
 
 
 def test_android_is_told_what_is_possible_now(bench: Bench) -> None:
-    profile = msgspec.structs.replace(bench.profile, os_kind="android", libc="bionic")
+    profile = msgspec.structs.replace(bench.profile, os_kind="android", libc="bionic", python=None)
     with pytest.raises(WrongAbi, match="Android"):
         chosen(bench, profile)
+
+
+def test_the_c_library_decides_not_the_name_of_the_system(bench: Bench) -> None:
+    assert chosen(bench, msgspec.structs.replace(bench.profile, os_kind="android")).name == "litert"
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,6 @@ def choose_runner(
     Raises: WrongAbi naming all that is missing; LeadlineError if the library cannot be fetched.
     """
     name = printable(device or profile.serial)
-    if profile.os_kind == "android":
-        raise WrongAbi(
-            f"{name}: TFLite models cannot be run on Android yet: LiteRT's library is for glibc, Android has bionic; "
-            "a companion app is planned. Probing works: leadline device show"
-        )
     obstacle = library_obstacle(profile, host_cache=host_cache)
     if obstacle is None:
         return LitertRunner(agent, cache, profile, host_cache=host_cache, device=device, progress=progress)
@@ -51,10 +46,11 @@ def choose_runner(
             missing.append(str(error).removeprefix(f"{name}: "))
         else:
             return runner
-    raise WrongAbi(
-        f"{name}: no TFLite runtime for it: {'; '.join(missing)}; try on the device: "
-        "python3 -m pip install tflite-runtime 'numpy<2'"
-    )
+    if profile.os_kind == "android":
+        advice = "models cannot be run on Android's own C library yet, probing can: leadline device show"
+    else:
+        advice = "try on the device: python3 -m pip install tflite-runtime 'numpy<2'"
+    raise WrongAbi(f"{name}: no TFLite runtime for it: {'; '.join(missing)}; {advice}")
 
 
 def library_obstacle(profile: Profile, *, host_cache: Path) -> str | None:

@@ -158,5 +158,5 @@ def test_a_file_that_is_no_whole_model_is_refused_by_name(tmp_path: Path, conten
 def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="nothing: cannot be read: No such file or directory"):
         inspect_file(tmp_path / "nothing")
-    with pytest.raises(BadInput, match="cannot be read: Is a directory"):
+    with pytest.raises(BadInput, match="not a regular file"):
         inspect_file(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -65,12 +66,22 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def inspect_file(path: Path) -> ModelReport:
-    """Read a model file. Raises: BadInput if it cannot be read or is no whole .tflite file."""
+    """Read a model file, the user's own or one of ours, and check that it is whole.
+
+    Raises: BadInput naming the file and what is wrong with it.
+    """
+    shown = printable(str(path))
     try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise BadInput(f"{shown}: the name is not UTF-8, and could not be kept with the results; rename it") from None
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a pipe would wait for a writer
+            raise BadInput(f"{shown}: not a regular file; give a .tflite file")
         data = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"{printable(str(path))}: cannot be read: {error.strerror}") from None
-    return inspect_bytes(data, str(path))
+        raise BadInput(f"{shown}: cannot be read: {error.strerror}; give a .tflite file") from error
+    return inspect_bytes(data, str(path.absolute()))
 
 
 def inspect_bytes(data: bytes, path: str) -> ModelReport:

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from leadline.core.errors import BadInput
-from leadline.runner.modelfile import artifact_from_file
+from leadline.records.trial import Artifact
+from leadline.search.model.inspect import inspect_file
 from tests.support.tiny_models import conv_net
 
 CONTENT = conv_net()
+
+
+def artifact_from_file(path: Path | str) -> Artifact:
+    return inspect_file(Path(path)).artifact()
 
 
 def written(path: Path, content: bytes = CONTENT) -> Path:
@@ -25,7 +30,7 @@ def test_an_artifact_is_named_by_its_content(tmp_path: Path) -> None:
     assert artifact.sha256 == hashlib.sha256(CONTENT).hexdigest()
     assert artifact.name == "net.tflite"
     assert artifact.size_bytes == len(CONTENT)
-    assert artifact.flops is None
+    assert artifact.flops == inspect_file(tmp_path / "net.tflite").counts.flops
 
 
 def test_a_relative_path_is_kept_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
