@@ -11,4 +11,4 @@ def print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str
     print("| " + " | ".join(headings) + " |")
     print("|" + " --- |" * len(headings))
     for row in rows:
-        print("| " + " | ".join(row) + " |")
+        print("| " + " | ".join(row) + " |", flush=True)
