@@ -12,7 +12,7 @@ import msgspec
 from leadline.core.errors import StableError
 from leadline.core.text import printable
 from leadline.device.identity import SERIAL_PATHS, find_serial, is_address, serial_in_uri
-from leadline.device.probe import ask, parse_getprop
+from leadline.device.probe import ask, left_serial, parse_getprop
 from leadline.records.device import DeviceEntry
 from leadline.rpc.abi import detect_abi
 from leadline.rpc.agent import Agent
@@ -59,22 +59,23 @@ def open_unchecked(
             yield Link(entry, transport, cache, agent)
 
 
-def answering_serial(link: Link) -> str | None:
-    """The serial of the unit at the other end, as `probe` would find it; None: it does not tell.
+def answering_serial(link: Link) -> str:
+    """The serial of the unit at the other end, as `probe` would find it.
 
-    No round trip if adb has picked the unit by its serial, one otherwise, two if adb reaches it by an address.
+    No round trip if adb has picked the unit by its serial, one otherwise; one more if adb reaches it by an address, or
+    if it tells no serial of its own.
     """
     named = serial_in_uri(link.entry.uri)
     if named is not None and not is_address(named):
         return named
     files = link.agent.read(SERIAL_PATHS)
     props = parse_getprop(ask(link.transport).getprop) if named is not None else {}
-    return find_serial(files, props=props, uri_serial=named)
+    return find_serial(files, props=props, uri_serial=named) or left_serial(link.transport)
 
 
-def check_identity(entry: DeviceEntry, found: str | None) -> None:
+def check_identity(entry: DeviceEntry, found: str) -> None:
     """Raises: StableError if `found` is not the enrolled serial: measurements must not mix two units."""
-    if found is not None and found != entry.serial:
+    if found != entry.serial:
         raise StableError(
             f"{entry.name}: another device answers at {entry.uri}: serial {printable(found)}, enrolled is "
             f"{printable(entry.serial)}; if that is meant: leadline device add {entry.uri}"

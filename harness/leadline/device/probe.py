@@ -14,6 +14,7 @@ import msgspec
 
 from leadline.core.clock import Clock, SystemClock
 from leadline.core.errors import StableError
+from leadline.core.text import printable
 from leadline.device.conditions import memory_bytes
 from leadline.device.cpus import (
     CPU_PATHS,
@@ -68,6 +69,9 @@ python3 -V 2>/dev/null
 """
 
 
+_LEAVE_SERIAL = 'mkdir -p -- "$1" && { [ -s "$1/serial" ] || tr -d - </proc/sys/kernel/random/uuid >"$1/serial"; } && cat "$1/serial"'
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What commands on the device said; an empty text is a command it does not have."""
 
@@ -94,13 +98,24 @@ def probe(
     files = agent.read(PROBE_PATHS)
     told = ask(transport)
     props = parse_getprop(told.getprop)
-    serial = serial or find_serial(files, props=props, uri_serial=uri_serial)
-    if serial is None:
+    serial = serial or find_serial(files, props=props, uri_serial=uri_serial) or left_serial(transport)
+    return interpret(files, agent.hello, serial=serial, told=told, taken_at=(clock or SystemClock()).now())
+
+
+def left_serial(transport: Transport) -> str:
+    """The random serial that we leave in the work folder of a unit that tells none: a container, a bare system.
+
+    Raises: StableError if there is none and none can be left.
+    """
+    done = transport.run(["sh", "-c", _LEAVE_SERIAL, "sh", transport.default_directory])
+    left = done.stdout.decode("utf-8", "replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{32}", left):
         raise StableError(
-            f"{transport.uri}: tells no serial number: none in its device tree, DMI or network cards; "
+            f"{transport.uri}: tells no serial number: none in its device tree, DMI or network cards, and none could be "
+            f"left in {printable(transport.default_directory)} ({printable(done.stderr).strip()}); "
             "give it one with, as root there: tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id"
         )
-    return interpret(files, agent.hello, serial=serial, told=told, taken_at=(clock or SystemClock()).now())
+    return f"left-{left[:16]}"
 
 
 def ask(transport: Transport) -> Told:

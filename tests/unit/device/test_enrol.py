@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 
 from leadline.core.errors import StableError
 from leadline.device.enrol import suggest_name
 from leadline.device.link import check_identity
+from leadline.device.probe import left_serial
 from leadline.records.device import DeviceEntry
+from leadline.rpc.local import LocalTransport
 from tests.support.records import make_profile
 
 
@@ -36,6 +40,24 @@ def test_a_phone_without_a_model_goes_by_its_chip() -> None:
 def test_only_the_enrolled_unit_or_one_without_a_serial_may_answer() -> None:
     entry = DeviceEntry(name="pi", uri="ssh://pi", serial="A")
     check_identity(entry, "A")
-    check_identity(entry, None)
     with pytest.raises(StableError, match=r"pi: another device answers at ssh://pi: serial B, enrolled is A"):
         check_identity(entry, "B")
+
+
+def test_a_unit_without_a_serial_of_its_own_gets_one_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with LocalTransport(name="bare") as transport:
+        first, second = left_serial(transport), left_serial(transport)
+    assert first == second
+    assert re.fullmatch(r"left-[0-9a-f]{16}", first)
+
+
+def test_where_none_can_be_left_the_way_to_give_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with LocalTransport(name="bare") as transport, pytest.raises(StableError, match="machine-id"):
+        left_serial(transport)
