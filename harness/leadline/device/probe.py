@@ -69,7 +69,10 @@ python3 -V 2>/dev/null
 """
 
 
-_LEAVE_SERIAL = 'mkdir -p -- "$1" && { [ -s "$1/serial" ] || tr -d - </proc/sys/kernel/random/uuid >"$1/serial"; } && cat "$1/serial"'
+_LEAVE_SERIAL = (
+    'mkdir -p -- "$1" && { [ -s "$1/serial" ] || tr -d - </proc/sys/kernel/random/uuid >"$1/serial"; } && '
+    'cat "$1/serial"'
+)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,8 +114,8 @@ def left_serial(transport: Transport) -> str:
     left = done.stdout.decode("utf-8", "replace").strip()
     if not re.fullmatch(r"[0-9a-f]{32}", left):
         raise StableError(
-            f"{transport.uri}: tells no serial number: none in its device tree, DMI or network cards, and none could be "
-            f"left in {printable(transport.default_directory)} ({printable(done.stderr).strip()}); "
+            f"{transport.uri}: tells no serial number: none in its device tree, DMI or network cards; and none "
+            f"could be left in {printable(transport.default_directory)} ({printable(done.stderr).strip()}); "
             "give it one with, as root there: tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id"
         )
     return f"left-{left[:16]}"
