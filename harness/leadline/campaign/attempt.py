@@ -59,30 +59,72 @@ class AttemptRecording:
         self._stop = stop
         self._on_runs = on_runs
         self.error: LeadlineError | None = None
+        self._started_at: datetime | None = None
         self._launches: list[Launch] = []
         self._check: OutputCheck = "unchecked"
         self._warnings: list[str] = []
 
-    def measure(self) -> Attempt:
-        """Try the trial. What goes wrong on the device is part of the attempt returned, never raised.
+    @property
+    def trial(self) -> Trial:
+        return self._setting.trial
 
-        If `stop` is set the attempt ends after the block at hand, "interrupted", with what was measured.
+    @property
+    def begun(self) -> bool:
+        return self._started_at is not None
+
+    @property
+    def launches(self) -> int:
+        """How many have been made."""
+        return len(self._launches)
+
+    def launch(self) -> bool:
+        """Make the next launch. What goes wrong on the device ends the attempt and is kept in `error`, never raised.
+
+        Returns: whether there is another launch to make.
         """
-        started_at = self._clock.now()
+        self._started_at = self._started_at or self._clock.now()
         try:
-            self._runner.prepare(self._setting.artifact)
-            for index in range(self._setting.trial.protocol.launches):
-                self._launch(index, per_op=False)
-            if self._setting.per_op:
-                self._launch(len(self._launches), per_op=True)
+            if not self._launches:
+                self._runner.prepare(self._setting.artifact)
+            self._launch(len(self._launches), per_op=len(self._launches) == self.trial.protocol.launches)
         except LeadlineError as error:
             self.error = error
-        return self._attempt(started_at)
+            return False
+        return len(self._launches) < self._planned and not self._stop.is_set()
+
+    def finish(self) -> Attempt:
+        """The attempt as it is: done, failed, or interrupted if launches are missing."""
+        error = self.error
+        complete = len(self._launches) == self._planned and all(each.stop != "interrupted" for each in self._launches)
+        outcome: Outcome = "failed" if error else "done" if complete else "interrupted"
+        now = self._clock.now()
+        return Attempt(
+            id=uuid4().hex,
+            trial_id=self.trial.id,
+            started_at=self._started_at or now,
+            ended_at=now,
+            outcome=outcome,
+            error_kind=error.kind if error else None,
+            error=str(error) if error else None,
+            runner=self._runner.name,
+            agent_version=self._profile.agent_version,
+            output_check=self._check,
+            warnings=tuple(self._warnings),
+            launches=tuple(self._launches),
+        )
+
+    def measure(self) -> Attempt:
+        """All launches in a row."""
+        while self.launch():
+            pass
+        return self.finish()
+
+    @property
+    def _planned(self) -> int:
+        return self.trial.protocol.launches + self._setting.per_op
 
     def _launch(self, index: int, *, per_op: bool) -> None:
-        if self._stop.is_set():
-            return
-        trial = self._setting.trial
+        trial = self.trial
         process = self._runner.launch(
             self._setting.artifact, trial.config, watch=watch_paths(self._profile), profile=per_op
         )
@@ -132,23 +174,3 @@ class AttemptRecording:
         self._check = max(self._check, check, key=_SEVERITY.index)
         if difference and difference not in self._warnings:
             self._warnings.append(difference)
-
-    def _attempt(self, started_at: datetime) -> Attempt:
-        error = self.error
-        planned = self._setting.trial.protocol.launches + self._setting.per_op
-        complete = len(self._launches) == planned and all(launch.stop != "interrupted" for launch in self._launches)
-        outcome: Outcome = "failed" if error else "done" if complete else "interrupted"
-        return Attempt(
-            id=uuid4().hex,
-            trial_id=self._setting.trial.id,
-            started_at=started_at,
-            ended_at=self._clock.now(),
-            outcome=outcome,
-            error_kind=error.kind if error else None,
-            error=str(error) if error else None,
-            runner=self._runner.name,
-            agent_version=self._profile.agent_version,
-            output_check=self._check,
-            warnings=tuple(self._warnings),
-            launches=tuple(self._launches),
-        )

@@ -1,4 +1,4 @@
-"""A session: one unbroken hold of one device, on which trials are measured one after the other."""
+"""A session: one unbroken hold of one device, on which trials are planned and measured."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from leadline.campaign.attempt import AttemptRecording, Setting
+from leadline.campaign.attempt import Setting
 from leadline.campaign.plan import plan_trials, resolve_config
 from leadline.campaign.progress import Progress
+from leadline.campaign.rounds import measure_in_rounds
 from leadline.core.clock import Clock
-from leadline.core.errors import LeadlineError, TransientError
+from leadline.core.errors import LeadlineError
 from leadline.core.home import Home
 from leadline.device.lease import Holder, lease
 from leadline.device.link import open_link
@@ -131,31 +132,28 @@ def _measure_trials(
     ]
     trials = plan_trials(campaign, profile, order.artifacts, configs, order.protocol)
     host.store.plan(trials)
-    host.progress.device_ready(device, profile, len(trials))
+    launches = sum(trial.protocol.launches + order.per_op for trial in trials)
+    host.progress.device_ready(device, profile, len(trials), launches)
     artifacts = {artifact.sha256: artifact for artifact in order.artifacts}
-    for number, trial in enumerate(trials, start=1):
-        if host.stop.is_set():
-            return
-        host.progress.trial_started(device, trial, number)
-        host.store.start(trial.id)
-        recording = AttemptRecording(
-            Setting(
-                trial=trial,
-                artifact=artifacts[trial.artifact],
-                reference=references[trial.artifact],
-                per_op=order.per_op,
-            ),
-            runner,
-            profile,
-            clock=host.clock,
-            stop=host.stop,
-            on_runs=partial(host.progress.runs, device, trial),
+    settings = [
+        Setting(
+            trial=trial,
+            artifact=artifacts[trial.artifact],
+            reference=references[trial.artifact],
+            per_op=order.per_op,
         )
-        attempt = recording.measure()
-        host.store.commit(attempt)
-        host.progress.trial_ended(device, trial, attempt)
-        if isinstance(recording.error, TransientError):
-            raise recording.error
+        for trial in trials
+    ]
+    measure_in_rounds(
+        settings,
+        runner,
+        profile,
+        device=device,
+        store=host.store,
+        progress=host.progress,
+        clock=host.clock,
+        stop=host.stop,
+    )
 
 
 def _references(artifacts: Sequence[Artifact], host: Host) -> dict[str, tuple[Fingerprint, ...]]:
@@ -172,13 +170,26 @@ def _all_at_once(jobs: Sequence[Callable[[], None]], stop: threading.Event) -> N
     The first Ctrl-C sets `stop` and goes on waiting; the second leaves at once: the threads are daemons, and agents
     on the devices leave by themselves when their input closes.
     """
-    threads = [threading.Thread(target=job, daemon=True) for job in jobs]
-    for thread in threads:
-        thread.start()
+    # Events, not Thread.join: an interrupted join takes the thread for ended (CPython issue 90882).
+    ended = [threading.Event() for _ in jobs]
+    unexpected: list[BaseException] = []
+
+    def run(job: Callable[[], None], done: threading.Event) -> None:
+        try:
+            job()
+        except BaseException as error:
+            unexpected.append(error)
+        finally:
+            done.set()
+
+    for job, done in zip(jobs, ended, strict=True):
+        threading.Thread(target=run, args=(job, done), daemon=True).start()
     try:
-        for thread in threads:
-            thread.join()
+        for done in ended:
+            done.wait()
     except KeyboardInterrupt:
         stop.set()
-        for thread in threads:
-            thread.join()
+        for done in ended:
+            done.wait()
+    if unexpected:
+        raise unexpected[0]

@@ -34,10 +34,11 @@ class LineProgress:
     def note(self, device: str, text: str) -> None:
         self._say(device, text)
 
-    def device_ready(self, device: str, profile: Profile, trials: int) -> None:
-        self._say(device, f"{profile.model or 'unknown model'}, {len(profile.cpus)} CPUs, {trials} trials")
+    def device_ready(self, device: str, profile: Profile, trials: int, launches: int) -> None:
+        what = profile.model or profile.soc or profile.abi
+        self._say(device, f"{what}, {len(profile.cpus)} CPUs: {trials} trials of {launches} launches")
 
-    def trial_started(self, device: str, trial: Trial, number: int) -> None:
+    def launch_started(self, device: str, trial: Trial, launch: int) -> None:
         pass
 
     def runs(self, device: str, trial: Trial, launch: int, runs: int, median_ns: float) -> None:
@@ -77,19 +78,19 @@ class LiveProgress(LineProgress):
     def __exit__(self, *exc: object) -> None:
         self._bars.stop()
 
-    def device_ready(self, device: str, profile: Profile, trials: int) -> None:
-        super().device_ready(device, profile, trials)
-        self._tasks[device] = self._bars.add_task("", total=trials, device=escape(printable(device)), now="")
+    def device_ready(self, device: str, profile: Profile, trials: int, launches: int) -> None:
+        super().device_ready(device, profile, trials, launches)
+        name = escape(printable(device))
+        self._tasks[device] = self._bars.add_task("", total=launches, completed=-1, device=name, now="")
 
-    def trial_started(self, device: str, trial: Trial, number: int) -> None:
-        self._now(device, _describe(trial))
+    def launch_started(self, device: str, trial: Trial, launch: int) -> None:
+        self._bars.advance(self._tasks[device])  # from -1: what is under way is not completed
+        self._now(device, f"{_describe(trial)} · launch {launch + 1}")
 
     def runs(self, device: str, trial: Trial, launch: int, runs: int, median_ns: float) -> None:
-        launches = trial.protocol.launches
-        self._now(device, f"{_describe(trial)} · launch {launch + 1}/{launches} · {runs} runs · {format_ns(median_ns)}")
+        self._now(device, f"{_describe(trial)} · launch {launch + 1} · {runs} runs · {format_ns(median_ns)}")
 
     def trial_ended(self, device: str, trial: Trial, attempt: Attempt) -> None:
-        self._bars.advance(self._tasks[device])
         if attempt.outcome != "done" or attempt.warnings:
             super().trial_ended(device, trial, attempt)
 
@@ -97,6 +98,7 @@ class LiveProgress(LineProgress):
         if error:
             super().device_ended(device, error)
         if device in self._tasks:
+            self._bars.advance(self._tasks[device])
             self._now(device, "ended" if error else "done")
 
     def _now(self, device: str, text: str) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ import msgspec
 
 from leadline.core.clock import Clock, SystemClock
 from leadline.core.errors import StableError
-from leadline.core.text import printable
 from leadline.device.conditions import memory_bytes
 from leadline.device.cpus import (
     CPU_PATHS,
@@ -69,9 +68,11 @@ python3 -V 2>/dev/null
 """
 
 
+# Where every user of a unit finds what another one left there, also after a reboot.
+_COMMON_FOLDERS = ("/data/local/tmp", "/var/tmp")
 _LEAVE_SERIAL = (
-    'mkdir -p -- "$1" && { [ -s "$1/serial" ] || tr -d - </proc/sys/kernel/random/uuid >"$1/serial"; } && '
-    'cat "$1/serial"'
+    'for d; do [ -s "$d/leadline-serial" ] && exec cat "$d/leadline-serial"; done; umask 022; '
+    'for d; do tr -d - </proc/sys/kernel/random/uuid >"$d/leadline-serial" && exec cat "$d/leadline-serial"; done'
 )
 
 
@@ -105,17 +106,18 @@ def probe(
     return interpret(files, agent.hello, serial=serial, told=told, taken_at=(clock or SystemClock()).now())
 
 
-def left_serial(transport: Transport) -> str:
-    """The random serial that we leave in the work folder of a unit that tells none: a container, a bare system.
+def left_serial(transport: Transport, folders: Sequence[str] = _COMMON_FOLDERS) -> str:
+    """The random serial that we leave with a unit that tells none: a container, a bare system.
 
+    Args: folders: on the device, where to look for it and to leave it; the first that can be written.
     Raises: StableError if there is none and none can be left.
     """
-    done = transport.run(["sh", "-c", _LEAVE_SERIAL, "sh", transport.default_directory])
+    done = transport.run(["sh", "-c", _LEAVE_SERIAL, "sh", *folders])
     left = done.stdout.decode("utf-8", "replace").strip()
     if not re.fullmatch(r"[0-9a-f]{32}", left):
         raise StableError(
             f"{transport.uri}: tells no serial number: none in its device tree, DMI or network cards; and none "
-            f"could be left in {printable(transport.default_directory)} ({printable(done.stderr).strip()}); "
+            f"could be left in {' or '.join(folders)}; "
             "give it one with, as root there: tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id"
         )
     return f"left-{left[:16]}"

@@ -44,20 +44,14 @@ def test_only_the_enrolled_unit_or_one_without_a_serial_may_answer() -> None:
         check_identity(entry, "B")
 
 
-def test_a_unit_without_a_serial_of_its_own_gets_one_that_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+def test_a_unit_without_a_serial_of_its_own_gets_one_that_stays(tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
     with LocalTransport(name="bare") as transport:
-        first, second = left_serial(transport), left_serial(transport)
-    assert first == second
-    assert re.fullmatch(r"left-[0-9a-f]{16}", first)
+        first = left_serial(transport, [nowhere, str(tmp_path)])
+        assert re.fullmatch(r"left-[0-9a-f]{16}", first)
+        assert left_serial(transport, [str(tmp_path), nowhere]) == first
 
 
-def test_where_none_can_be_left_the_way_to_give_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("HOME", str(tmp_path / "file"))
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    with LocalTransport(name="bare") as transport, pytest.raises(StableError, match="machine-id"):
-        left_serial(transport)
+def test_where_none_can_be_left_the_way_to_give_one_is_told(tmp_path: Path) -> None:
+    with LocalTransport(name="bare") as transport, pytest.raises(StableError, match="/etc/machine-id"):
+        left_serial(transport, [str(tmp_path / "nowhere")])

@@ -53,7 +53,16 @@ class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
     def artifact(self) -> Artifact:
-        """The file as something that can be measured, named after the file."""
+        """The file as something that can be measured, named after the file.
+
+        Raises: BadInput if the name cannot be kept with the results.
+        """
+        try:
+            self.path.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                f"{printable(self.path)}: the name is not UTF-8, and could not be kept with the results; rename it"
+            ) from None
         return Artifact(
             sha256=self.sha256,
             name=Path(self.path).name,
@@ -71,10 +80,6 @@ def inspect_file(path: Path) -> ModelReport:
     Raises: BadInput naming the file and what is wrong with it.
     """
     shown = printable(str(path))
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise BadInput(f"{shown}: the name is not UTF-8, and could not be kept with the results; rename it") from None
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # before opening: a pipe would wait for a writer
             raise BadInput(f"{shown}: not a regular file; give a .tflite file")
