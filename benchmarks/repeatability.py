@@ -4,8 +4,9 @@
 
 Every network is measured twice with each protocol on this machine, the second time after all the others have had their
 first, so that the repeats are independent. The default protocol is measured as sessions do it, the launches of the
-networks in turns, and also with each network's launches in a row. Device time is what the runner's processes took: loading, preparing and
-every inference, warm-ups included. Repeatability is the difference between the two repeats over their mean.
+networks in turns, and also with each network's launches in a row. Device time is what the runner's processes took:
+loading, preparing and every inference, warm-ups included. Repeatability is the difference between the two repeats over
+their mean.
 """
 
 from __future__ import annotations
