@@ -30,7 +30,13 @@ class ThreadCount(click.ParamType[int | None]):
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--device", "devices", multiple=True, help="Name or tag of an enrolled device; may be repeated.")
-@click.option("--threads", multiple=True, type=ThreadCount(), help="Threads; may be repeated.  [default: 1 and all]")
+@click.option(
+    "--threads",
+    multiple=True,
+    type=ThreadCount(),
+    metavar="N|all",
+    help="Threads; may be repeated.  [default: 1 and all]",
+)
 @click.option("--cluster", help="Pin to the CPUs of this cluster, as `leadline device show` names it: big, little …")
 @click.option("--cpus", help="Pin to these CPUs, like 0-3,6.")
 @click.option("--delegate", type=click.Choice(["xnnpack", "none"]), default="xnnpack", show_default=True)
