@@ -158,6 +158,7 @@ def _measure_trials(
 
 def _references(artifacts: Sequence[Artifact], host: Host) -> dict[str, tuple[Fingerprint, ...]]:
     """The host's own outputs of every model, computed before any device is timed: this work shall disturb no sample."""
+    host.progress.note("this host", f"running {len(artifacts)} models once each, to know what they compute")
     return {
         artifact.sha256: reference_fingerprints(Path(artifact.path), sha256=artifact.sha256, host_cache=host.home.cache)
         for artifact in artifacts

@@ -52,7 +52,8 @@ class LineProgress:
 
     def _say(self, device: str, text: str) -> None:
         with self._lock:
-            self._console.print(f"{printable(device)}: {text}", markup=False, highlight=False, soft_wrap=True)
+            line = f"{printable(device)}: {printable(text, limit=2000)}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 class LiveProgress(LineProgress):
