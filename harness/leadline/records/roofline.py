@@ -35,6 +35,25 @@ class KernelPoint(msgspec.Struct, frozen=True, kw_only=True):
         return self.best_gops / self.intensity
 
 
+class PlannedLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory level to measure, and how."""
+
+    level: MemoryLevel
+    working_set_bytes: int  # of each thread
+    most_intensity: float  # operations per byte beyond which a pass over the working set would take too long
+
+
+class SweepPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sweep measures: every type at every level at every intensity up to the level's `most_intensity`."""
+
+    dtypes: tuple[KernelType, ...]
+    levels: tuple[PlannedLevel, ...]  # from the fastest to DRAM
+    intensities: tuple[float, ...]  # operations per byte, rising; a kernel takes the nearest that it can make
+    tries: int  # of each point
+    seconds_at_most: float  # of the whole sweep on the device
+    notes: tuple[str, ...]  # what the plan had to assume: "caches unknown: …"
+
+
 class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """All points of one run configuration on one device, measured in one go."""
 
