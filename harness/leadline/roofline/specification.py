@@ -67,29 +67,6 @@ def specification(name: str, *, cores: Sequence[Cores], bus_bits: int, megatrans
     )
 
 
-KNOWN: Mapping[str, Specification] = MappingProxyType(
-    {
-        "samsung-s5e": Specification(
-            name="Samsung Galaxy Tab S5e",
-            peak_gflops=40.6,
-            memory_gbytes=14.93,  # = 32 bit LPDDR4X at 3733 MT/s
-            source="Lu et al. (2022), SIGMETRICS, Table 1",
-        ),
-        "raspberry-pi-4": msgspec.structs.replace(
-            specification(
-                "Raspberry Pi 4 Model B",
-                cores=[Cores(count=4, flops_per_cycle=8, ghz=1.5)],
-                bus_bits=32,
-                megatransfers=3200,
-            ),
-            source="4 Cortex-A72 at 1.5 GHz, LPDDR4-3200 on 32 bit (Raspberry Pi product brief); one 128-bit "
-            "multiply-add a cycle (Arm, Cortex-A72 Software Optimization Guide)",
-        ),
-    }
-)
-"""By the name that commands use. Only devices whose figures have a source that we could check."""
-
-
 def known(name: str) -> Specification:
     """Raises: BadInput that lists the names there are."""
     if name in KNOWN:
@@ -101,3 +78,16 @@ def _require_positive(what: str, *values: float) -> None:
     for value in values:
         if not (value > 0 and math.isfinite(value)):
             raise BadInput(f"specification: {value!r} among the figures of its {what}; give positive numbers")
+
+
+KNOWN: Mapping[str, Specification] = MappingProxyType(
+    {
+        "samsung-s5e": Specification(
+            name="Samsung Galaxy Tab S5e",
+            peak_gflops=40.6,
+            memory_gbytes=14.93,  # = 32 bit LPDDR4X at 3733 MT/s
+            source="Lu et al. (2022), SIGMETRICS, Table 1",
+        ),
+    }
+)
+"""By the name that commands use. Only devices whose figures have a source that we could check."""
