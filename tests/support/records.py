@@ -211,7 +211,7 @@ def make_sweep(
     gbytes: Mapping[str, float] = MappingProxyType({"L1": 64.0, "L2": 32.0, "DRAM": 8.0}),
     **changes: Any,
 ) -> Sweep:
-    """A sweep as an ideal device leaves it, but for a little noise.
+    """A sweep as an ideal device leaves it, but for a little noise below.
 
     Args: peak_gops: by type; gbytes: bandwidth in 1e9 bytes/s by level.
     """
@@ -221,7 +221,7 @@ def make_sweep(
             dtype=dtype,
             level=level,
             intensity=intensity,
-            gops=[min(peak, intensity * wide) * rng.uniform(0.98, 1.0) for _ in range(3)],
+            gops=[min(peak, intensity * wide) * slower for slower in (rng.uniform(0.98, 1), 1, rng.uniform(0.98, 1))],
         )
         for dtype, peak in peak_gops.items()
         for level, wide in gbytes.items()
