@@ -98,7 +98,7 @@ def _drawing(figure: Figure) -> altair.LayerChart:
 def _title(figure: Figure) -> dict[str, Any]:
     return {
         "text": figure.title,
-        "subtitle": figure.subtitle,
+        "subtitle": [figure.subtitle, *([figure.warning] if figure.warning else [])],
         "anchor": "start",
         "fontSize": 17,
         "fontWeight": 600,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from leadline.roofline.figure import Figure, Line
+from leadline.roofline.figure import MEANINGLESS, Figure, Line
 
 _CHARACTER = 6.2  # average width of one at 11 px
 _HEIGHT = 13.0
@@ -81,7 +81,7 @@ def place_labels(figure: Figure, scale: Scale) -> list[Label]:
     dots = [dot for dot in figure.dots if dot.kind == "network"]
     taken = [_Box(scale.x(d.intensity), scale.y(d.gops), _DOT, _DOT, 0.0) for d in dots]
     labels: list[Label] = []
-    candidates = [_corner(figure.warning, scale)] if figure.warning else []
+    candidates = [_corner(f"emulated: {MEANINGLESS}", scale)] if figure.warning else []
     candidates += [_flat(line, scale, figure) for line in _one_per_peak(figure.lines)]
     candidates += [_rising(line, scale) for line in figure.lines]
     candidates += [_beside(dot.name, scale.x(dot.intensity), scale.y(dot.gops)) for dot in dots]

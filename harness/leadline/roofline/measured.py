@@ -34,7 +34,7 @@ def measured_soc(sweeps: Sequence[Sweep], *, name: str, dtype: KernelType = "flo
         raise BadInput(f"{here}: no cluster was measured alone; try: leadline roofline run --device {here}")
     fits = {cluster: fit(sweep) for cluster, sweep in alone.items()}
     order = sorted(fits, key=lambda cluster: (_peak(fits[cluster], dtype), cluster))
-    memory_gbytes, note = _shared(here, sweeps, alone, fits, dtype)
+    memory_gbytes, note = _shared(here, sweeps, {cluster: alone[cluster] for cluster in order}, fits, dtype)
     return Soc(
         name=here,
         peak_gops=_peak(fits[order[0]], dtype),

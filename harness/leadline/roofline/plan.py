@@ -44,14 +44,21 @@ def plan_sweep(profile: Profile, config: RunConfig) -> SweepPlan:
     Levels that cannot be told apart (a thread's share of L3 no larger than its L2), or that are not known, are left
     out, with a note.
 
-    Raises: BadInput if the configuration asks for CPUs that are not there, or for more threads than CPUs.
+    Raises: BadInput if the configuration asks for CPUs that are not there, or for more threads than CPUs, or if no
+        level is left.
     """
     cpus = _used_cpus(profile, config)
-    levels, notes = _cache_levels(profile, cpus, config.threads)
-    dram, dram_notes = _dram(profile, cpus, config.threads)
+    bound = min(_DRAM_MOST, (profile.memory_bytes or _UNKNOWN_MEMORY) // _MEMORY_PART)
+    levels, notes = _cache_levels(profile, cpus, config.threads, bound)
+    dram, dram_notes = _dram(profile, cpus, config.threads, bound)
     most = _OPERATIONS_PER_PASS_SLOW if profile.abi in _SLOW_ABIS else _OPERATIONS_PER_PASS
     if dram:
         levels.append(("DRAM", dram))
+    if not levels:
+        raise BadInput(
+            f"{_device(profile)}: nothing can be measured with its caches and memory "
+            f"({'; '.join([*notes, *dram_notes])}); probe the device again, or choose other CPUs"
+        )
     return SweepPlan(
         dtypes=_dtypes(profile),
         levels=tuple(
@@ -67,8 +74,7 @@ def plan_sweep(profile: Profile, config: RunConfig) -> SweepPlan:
 
 def _used_cpus(profile: Profile, config: RunConfig) -> tuple[int, ...]:
     """The CPUs that threads may run on. Raises: BadInput."""
-    device = printable(profile.model or profile.serial)
-    here = f"{device}: CPUs {format_cpu_list(profile.cpus) or 'none'} can be used"
+    here = f"{_device(profile)}: CPUs {format_cpu_list(profile.cpus) or 'none'} can be used"
     cpus = profile.cpus if config.cpus is None else config.cpus
     if absent := [cpu for cpu in cpus if cpu not in profile.cpus]:
         offline = [cpu for cpu in absent if cpu in profile.offline_cpus]
@@ -82,6 +88,10 @@ def _used_cpus(profile: Profile, config: RunConfig) -> tuple[int, ...]:
     return tuple(sorted(set(cpus)))
 
 
+def _device(profile: Profile) -> str:
+    return printable(profile.model or profile.serial)
+
+
 def _dtypes(profile: Profile) -> tuple[KernelType, ...]:
     flags = set(profile.features)
     float16: tuple[KernelType, ...] = ("float16",) if flags & _FLOAT16_FLAGS.get(profile.abi, set()) else ()
@@ -90,9 +100,12 @@ def _dtypes(profile: Profile) -> tuple[KernelType, ...]:
 
 
 def _cache_levels(
-    profile: Profile, cpus: tuple[int, ...], threads: int
+    profile: Profile, cpus: tuple[int, ...], threads: int, bound: int
 ) -> tuple[list[tuple[MemoryLevel, int]], list[str]]:
-    """Cache levels with the working set of each thread, bytes, from the fastest; and notes on what is not as usual."""
+    """Cache levels with the working set of each thread, bytes, from the fastest; and notes on what is not as usual.
+
+    Args: bound: bytes that may be used of the memory, by all threads together.
+    """
     if not _data_caches(profile.caches, cpus):
         assumed = format_bytes(_UNKNOWN_L1)
         return [("L1", _UNKNOWN_L1 // _SHARE_USED)], [f"caches unknown: L1 taken as {assumed}, L2 and L3 left out"]
@@ -113,33 +126,35 @@ def _cache_levels(
                 f"{format_bytes(below)} to tell them apart"
             )
             continue
-        levels.append((level, _whole_lines(share // _SHARE_USED)))
+        if share // _SHARE_USED * threads > bound:
+            notes.append(
+                f"{level} left out: {threads} working sets of {format_bytes(share // _SHARE_USED)} are more than the "
+                f"{format_bytes(bound)} that may be used of the memory"
+            )
+            continue
+        levels.append((level, _whole_pages(share // _SHARE_USED)))
         below = share
     return levels, notes
 
 
-def _dram(profile: Profile, cpus: tuple[int, ...], threads: int) -> tuple[int | None, list[str]]:
+def _dram(profile: Profile, cpus: tuple[int, ...], threads: int, bound: int) -> tuple[int | None, list[str]]:
     """The working set of each thread, bytes, that no cache can hold; None if the memory is too small for one."""
-    cache = sum(
-        cache.size_bytes for cache in _data_caches(profile.caches, cpus) if cache.level == _last_level(profile, cpus)
+    caches = _data_caches(profile.caches, cpus)
+    held = max(
+        (sum(c.size_bytes for c in caches if c.level == level) for level in {c.level for c in caches}), default=0
     )
-    bound = min(_DRAM_MOST, (profile.memory_bytes or _UNKNOWN_MEMORY) // _MEMORY_PART)
-    total = min(max(_DRAM_LEAST, _DRAM_OVER_CACHE * cache), bound)
-    if total <= cache:
+    total = min(max(_DRAM_LEAST, _DRAM_OVER_CACHE * held), bound)
+    if total <= held:
         return None, [f"DRAM left out: the caches hold all of the {format_bytes(total)} that may be used of the memory"]
     notes = []
     if profile.memory_bytes is None:
         notes.append(f"memory unknown: {format_bytes(total)} of it are used")
-    if total < _DRAM_OVER_CACHE * cache:
+    if total < _DRAM_OVER_CACHE * held:
         notes.append(
-            f"DRAM: its working set of {format_bytes(total)} is only {total / cache:.1f} times the last-level cache, "
+            f"DRAM: its working set of {format_bytes(total)} is only {total / held:.1f} times the last-level cache, "
             "which may serve a part of it"
         )
-    return _whole_lines(total // threads), notes
-
-
-def _last_level(profile: Profile, cpus: tuple[int, ...]) -> int:
-    return max((cache.level for cache in _data_caches(profile.caches, cpus)), default=0)
+    return _whole_pages(total // threads), notes
 
 
 def _data_caches(caches: Iterable[Cache], cpus: tuple[int, ...]) -> list[Cache]:
@@ -152,8 +167,8 @@ def _sharers(cache: Cache, cpus: tuple[int, ...], threads: int) -> int:
     return min(threads, len(set(cache.cpus) & set(cpus)))
 
 
-def _whole_lines(size: int) -> int:
-    return max(1, size // 4096) * 4096 if size >= 4096 else size
+def _whole_pages(size: int) -> int:
+    return size // 4096 * 4096 if size >= 4096 else size
 
 
 def _most_intensity(size: int, operations: float) -> float:
