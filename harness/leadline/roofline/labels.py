@@ -81,8 +81,11 @@ def place_labels(figure: Figure, scale: Scale) -> list[Label]:
     dots = [dot for dot in figure.dots if dot.kind == "network"]
     taken = [_Box(scale.x(d.intensity), scale.y(d.gops), _DOT, _DOT, 0.0) for d in dots]
     labels: list[Label] = []
-    candidates = [_corner(f"emulated: {MEANINGLESS}", scale)] if figure.warning else []
-    candidates += [_flat(line, scale, figure) for line in _one_per_peak(figure.lines)]
+    if figure.warning:  # is said in any case
+        label, box = _corner(f"emulated: {MEANINGLESS}", scale)
+        labels.append(label)
+        taken.append(box)
+    candidates = [_flat(line, scale, figure) for line in _one_per_peak(figure.lines)]
     candidates += [_rising(line, scale) for line in figure.lines]
     candidates += [_beside(dot.name, scale.x(dot.intensity), scale.y(dot.gops)) for dot in dots]
     for options in candidates:
@@ -94,11 +97,11 @@ def place_labels(figure: Figure, scale: Scale) -> list[Label]:
     return labels
 
 
-def _corner(text: str, scale: Scale) -> Iterator[tuple[Label, _Box]]:
+def _corner(text: str, scale: Scale) -> tuple[Label, _Box]:
     """Bottom right, where no roof comes."""
     half, y = _width(text) / 2, scale.height - _HEIGHT
     label = Label(text=text, role="warning", line=None, x=scale.width - _PAD, y=y, angle=0.0, align="right")
-    yield label, _Box(scale.width - _PAD - half, y, half, _HEIGHT / 2, 0.0)
+    return label, _Box(scale.width - _PAD - half, y, half, _HEIGHT / 2, 0.0)
 
 
 def _flat(line: Line, scale: Scale, figure: Figure) -> Iterator[tuple[Label, _Box]]:

@@ -48,7 +48,7 @@ def measured_soc(sweeps: Sequence[Sweep], *, name: str, dtype: KernelType = "flo
             for cluster in order
         ),
         emulated=next((sweep.emulated for sweep in alone.values() if sweep.emulated), None),
-        notes=(note,),
+        notes=(note, "threads: " + ", ".join(f"{cluster} {alone[cluster].config.threads}" for cluster in order)),
     )
 
 

@@ -37,10 +37,10 @@ def sweep_of(
         kernel(
             level=level,
             intensity=intensity,
-            gops=tuple(min(peak_gops, wide * intensity) / (1.0 + noise * rng.exponential(size=tries))),
+            gops=tuple((min(peak_gops, wide * intensity) / (1.0 + noise * rng.exponential(size=tries))).tolist()),
         )
         for level, wide in gbytes.items()
-        for intensity in 2.0 ** np.arange(-4, 7)
+        for intensity in (2.0**power for power in range(-4, 7))
     )
     sweep = Sweep(
         id="5eed" * 8,

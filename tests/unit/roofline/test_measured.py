@@ -45,21 +45,24 @@ def test_each_cluster_becomes_an_ip_with_what_it_reached_alone() -> None:
 def test_the_shared_memory_is_what_the_clusters_reach_together() -> None:
     soc = measured_soc(ALONE + TOGETHER, name="phone")
     assert soc.memory_gbytes == pytest.approx(11.0)
-    assert soc.notes == ("memory: sum over clusters little, big, each measured beside all others",)
+    assert soc.notes == (
+        "memory: sum over clusters little, big, each measured beside all others",
+        "threads: little 4, big 2",
+    )
 
 
 def test_a_sweep_over_all_cpus_measures_the_shared_memory_too() -> None:
     everywhere = sweep_of(peak_gops=110.0, gbytes={"DRAM": 12.0}, config=RunConfig(threads=6))
     soc = measured_soc([*ALONE, everywhere], name="phone")
     assert soc.memory_gbytes == pytest.approx(12.0)
-    assert soc.notes == ("memory: as 6 threads on all CPUs reached it",)
+    assert soc.notes[0] == "memory: as 6 threads on all CPUs reached it"
 
 
 def test_the_shared_memory_is_never_slower_than_what_one_cluster_got_out_of_it() -> None:
     everywhere = sweep_of(gbytes={"DRAM": 8.0}, config=RunConfig(threads=6))
     soc = measured_soc([*ALONE, everywhere], name="phone")
     assert soc.memory_gbytes == pytest.approx(9.0)
-    assert soc.notes == ("memory: as cluster big reached it alone",)
+    assert soc.notes[0] == "memory: as cluster big reached it alone"
 
 
 def test_a_shared_memory_that_was_not_measured_is_not_assumed() -> None:
