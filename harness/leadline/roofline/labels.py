@@ -43,6 +43,11 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     def y(self, gops: float) -> float:
         return self.height * (1.0 - _share(gops, self.performances))
 
+    def intensity(self, x: float) -> float:
+        """The inverse of `x`."""
+        low, high = self.intensities
+        return low * math.pow(high / low, x / self.width)
+
     @property
     def slope(self) -> float:
         """Angle of a rising roof above the horizontal, radians."""
@@ -89,11 +94,15 @@ def place_labels(figure: Figure, scale: Scale) -> list[Label]:
     candidates += [_rising(line, scale) for line in figure.lines]
     candidates += [_beside(dot.name, scale.x(dot.intensity), scale.y(dot.gops)) for dot in dots]
     for options in candidates:
-        for label, box in options:
-            if _inside(box, scale) and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                labels.append(label)
-                break
+        free = [
+            (_crossed(box, figure.lines, scale), label, box)
+            for label, box in options
+            if _inside(box, scale) and not any(_overlap(box, other) for other in taken)
+        ]
+        if free:
+            _, label, box = min(free, key=lambda option: option[0])  # the first of those that cross fewest roofs
+            labels.append(label)
+            taken.append(box)
     return labels
 
 
@@ -122,14 +131,15 @@ def _rising(line: Line, scale: Scale) -> Iterator[tuple[Label, _Box]]:
     low = max(scale.intensities[0], scale.performances[0] / line.gbytes)
     start = (scale.x(low), scale.y(line.gops(low)))
     length = (scale.x(line.ridge) - start[0]) / math.cos(angle)
-    along = half + 3 * _PAD
-    while along + half < length:
-        foot = (start[0] + along * math.cos(angle), start[1] - along * math.sin(angle))
-        rise = _ABOVE + _HEIGHT / 2
-        x, y = foot[0] - rise * math.sin(angle), foot[1] - rise * math.cos(angle)
-        label = Label(text=text, role="roof", line=line.name, x=x, y=y, angle=-math.degrees(angle), align="center")
-        yield label, _Box(x, y, half, _HEIGHT / 2, angle)
-        along += 12
+    for side in (1, -1):  # above, else below
+        along = half + 3 * _PAD
+        while along + half < length:
+            foot = (start[0] + along * math.cos(angle), start[1] - along * math.sin(angle))
+            rise = side * (_ABOVE + _HEIGHT / 2)
+            x, y = foot[0] - rise * math.sin(angle), foot[1] - rise * math.cos(angle)
+            label = Label(text=text, role="roof", line=line.name, x=x, y=y, angle=-math.degrees(angle), align="center")
+            yield label, _Box(x, y, half, _HEIGHT / 2, angle)
+            along += 12
 
 
 def _beside(text: str, x: float, y: float) -> Iterator[tuple[Label, _Box]]:
@@ -161,6 +171,12 @@ def _share(value: float, limits: tuple[float, float]) -> float:
 
 def _inside(box: _Box, scale: Scale) -> bool:
     return all(0 <= x <= scale.width and 0 <= y <= scale.height for x, y in box.corners())
+
+
+def _crossed(box: _Box, lines: Sequence[Line], scale: Scale) -> int:
+    """How many roofs go through a rectangle: those with corners of it on both sides."""
+    corners = [(scale.intensity(x), y) for x, y in box.corners()]
+    return sum(len({y < scale.y(line.gops(intensity)) for intensity, y in corners}) == 2 for line in lines)
 
 
 def _overlap(a: _Box, b: _Box) -> bool:

@@ -29,7 +29,7 @@ _UNKNOWN_L1 = 16 * 2**10  # if no cache is known: every CPU that runs Linux has 
 _UNKNOWN_MEMORY = 256 * 2**20
 
 # A pass over a working set is the shortest measurement. These many operations take a fast CPU 10 ms, a slow one half a
-# second; where floating point is done in software, a sixteenth of them does.
+# second; where there are no vector instructions, or floating point is done in software, far fewer must do.
 _OPERATIONS_PER_PASS = 2.0**28
 _OPERATIONS_PER_PASS_SLOW = 2.0**23
 _SLOW_ABIS = frozenset({"mipsel", "armv6"})

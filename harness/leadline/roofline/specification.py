@@ -85,7 +85,7 @@ KNOWN: Mapping[str, Specification] = MappingProxyType(
         "samsung-s5e": Specification(
             name="Samsung Galaxy Tab S5e",
             peak_gflops=40.6,
-            memory_gbytes=14.93,  # = 32 bit LPDDR4X at 3733 MT/s
+            memory_gbytes=14.93,  # 32 bit at 3733 MT/s
             source="Lu et al. (2022), SIGMETRICS, Table 1",
         ),
     }

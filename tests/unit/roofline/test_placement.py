@@ -115,7 +115,7 @@ def test_models_bound_by_memory_on_both_devices_are_ordered_alike() -> None:
 
 
 def test_models_bound_alike_but_not_all_by_the_same_roof_need_not_be_monotone() -> None:
-    # a moves 10 MB; b computes: 100 MFLOP with 1 MB. FAST: 0.5 ms and 0.5 ms·…; ridges differ, so that they swap places
+    # at the roofs: a moves 10 MB in 0.5 and 2.5 ms, b computes 120 MFLOP in 0.6 and 0.4 ms
     other = roofs(300.0, DRAM=4.0)
     models = {"a": (2.0, 10.0), "b": (120.0, 1.0)}
     found = compare(at_roofs(FAST, models), at_roofs(other, models))
