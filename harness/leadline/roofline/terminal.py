@@ -23,19 +23,19 @@ def draw(figure: Figure, *, columns: int = 80, rows: int = 20) -> str:
     """
     columns = max(columns, _LEAST_COLUMNS)
     canvas = _Canvas(figure, columns - _MARGIN - 1, rows)
-    numbered = list(zip(_ROOF_MARKS, figure.lines, strict=False))
+    numbered = [(_mark(_ROOF_MARKS, "#", i), line) for i, line in enumerate(figure.lines)]
     for mark, line in reversed(numbered):
         canvas.roof(line, mark)
     networks = [dot for dot in figure.dots if dot.kind == "network"]
     for dot in figure.dots:
         if dot.kind == "kernel":
             canvas.dot(dot, _KERNEL)
-    marks = [_NETWORK_MARKS[i] if i < len(_NETWORK_MARKS) else "*" for i in range(len(networks))]
-    for dot, mark in zip(networks, marks, strict=True):
+    marked = [(_mark(_NETWORK_MARKS, "*", i), dot) for i, dot in enumerate(networks)]
+    for mark, dot in marked:
         canvas.dot(dot, mark)
     text = [figure.title, figure.subtitle, *(["!! " + figure.warning] if figure.warning else [])]
     text += [f"G{figure.unit}/s", *canvas.lines(), f"{f'{figure.unit}/byte':>{columns}}"]
-    text += _legend(figure, numbered, list(zip(marks, networks, strict=True)))
+    text += _legend(figure, numbered, marked)
     return "\n".join(_wrapped(text, columns)) + "\n"
 
 
@@ -92,6 +92,11 @@ class _Canvas:
         height = (math.log10(gops) - self._y[0]) / (self._y[1] - self._y[0])
         row = self._height - 1 - math.floor(height * self._height)
         return row if 0 <= row < self._height else None
+
+
+def _mark(marks: str, rest: str, index: int) -> str:
+    """The character for the `index`-th thing; all that are too many share one."""
+    return marks[index] if index < len(marks) else rest
 
 
 def _legend(figure: Figure, roofs: Sequence[tuple[str, Line]], networks: Sequence[tuple[str, Dot]]) -> list[str]:

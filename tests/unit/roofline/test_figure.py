@@ -124,6 +124,11 @@ def test_the_terminal_plot_of_an_emulated_device_says_that_it_means_nothing() ->
     assert "!! cam: latency is meaningless here (runs in qemu-system-mipsel)" in text
 
 
+def test_the_terminal_plot_leaves_nothing_out_however_many_there_are() -> None:
+    text = draw(comparison_figure([(f"board-{i}", ROOFLINE) for i in range(12)]))
+    assert all(f" board-{i} DRAM: 5 GB/s" in text for i in range(12))
+
+
 def test_names_cannot_act_on_the_terminal() -> None:
     workload = Workload(name="\x1b[2Jnet", flops=1e8, bytes_moved=1e7, latency_ns=1e8)
     figure = device_figure("\x1b[31mpi", ROOFLINE, placements=[place(workload, ROOFLINE.of())])
