@@ -12,7 +12,7 @@ import msgspec
 from leadline.cli.app import App
 from leadline.cli.roof_tables import finite, print_table
 from leadline.cli.selection import serials_of
-from leadline.cli.words import format_rate
+from leadline.cli.words import format_rate, three_digits
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.records.roofline import KernelType
@@ -147,28 +147,30 @@ def _print(soc: Soc, shares: dict[str, float], answers: Sequence[Answer], dtype:
         (
             ip.name,
             format_rate(ip.acceleration * soc.peak_gops, dtype),
-            f"{ip.gbytes:.3g} GB/s",
-            f"{ip.acceleration:.3g}",
+            f"{three_digits(ip.gbytes)} GB/s",
+            three_digits(ip.acceleration),
             f"{shares.get(ip.name, 0.0):.0%}",
         )
         for ip in soc.ips
     ]
     header = ("cluster", "peak", "bandwidth", "acceleration", "share of work")
-    print_table(header, [*rows, ("memory", "", f"{soc.memory_gbytes:.3g} GB/s", "", "")], right=header[1:])
+    print_table(header, [*rows, ("memory", "", f"{three_digits(soc.memory_gbytes)} GB/s", "", "")], right=header[1:])
     for note in soc.notes:
         click.echo(printable(note))
     if soc.emulated:
         click.echo(f"emulated: {MEANINGLESS} ({printable(soc.emulated)})")
     click.echo()
-    changes = [f"{change.parameter} {change.old:.4g} → {change.new:.4g}" for change in answers[0].changes]
+    changes = [
+        f"{change.parameter} {three_digits(change.old)} → {three_digits(change.new)}" for change in answers[0].changes
+    ]
     print_table(
         ("intensity", "attainable", "bound by", *changes),
         [
             (
-                f"{answer.attainable.average_intensity:.3g} op/byte",
+                f"{three_digits(answer.attainable.average_intensity)} op/byte",
                 format_rate(answer.attainable.gops, dtype),
                 ", ".join(answer.attainable.binding),
-                *(f"{format_rate(each.after.gops, dtype)} ({each.speedup:.3g}×)" for each in answer.changes),
+                *(f"{format_rate(each.after.gops, dtype)} ({three_digits(each.speedup)}×)" for each in answer.changes),
             )
             for answer in answers
         ],

@@ -10,7 +10,7 @@ import msgspec
 
 from leadline.cli.roof_tables import finite, print_notes, print_table, roofline_json
 from leadline.cli.roofs import Networks, PlacedNetwork, Roofs, type_of
-from leadline.cli.words import describe_config, format_rate
+from leadline.cli.words import describe_config, format_rate, three_digits
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.records.roofline import KernelType
@@ -75,7 +75,7 @@ def print_comparison(comparison: Comparison) -> None:
         theirs = next((each for each in other.levels if each.level == level.level), None)
         if theirs is not None:
             rows.append(_row(level.level, level.gbytes.center, theirs.gbytes.center, None))
-    rows.append(("ridge", *(f"{types.levels[-1].ridge:.3g} op/byte" for types in (one, other)), ""))
+    rows.append(("ridge", *(f"{three_digits(types.levels[-1].ridge)} op/byte" for types in (one, other)), ""))
     names = [printable(name) for name in comparison.devices]
     print_table(
         (comparison.cores, *names, f"{names[1]} / {names[0]}"), rows, right=(*names, f"{names[1]} / {names[0]}")
@@ -132,8 +132,8 @@ def _named(placed: PlacedNetwork) -> Placement:
 
 
 def _row(roof: str, one: float, other: float, dtype: KernelType | None) -> tuple[str, str, str, str]:
-    shown = [format_rate(value, dtype) if dtype else f"{value:.3g} GB/s" for value in (one, other)]
-    return roof, shown[0], shown[1], f"{other / one:.3g}"
+    shown = [format_rate(value, dtype) if dtype else f"{three_digits(value)} GB/s" for value in (one, other)]
+    return roof, shown[0], shown[1], three_digits(other / one)
 
 
 def _verdict(comparison: Comparison) -> list[str]:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leadline.cli.roofs import PlacedNetwork
-from leadline.cli.words import describe_config, describe_sweep, format_rate
+from leadline.cli.words import describe_config, describe_sweep, format_rate, three_digits
 from leadline.core.text import printable
 from leadline.core.units import format_cpu_list, format_ns
 from leadline.records.roofline import KernelType
@@ -37,8 +37,8 @@ def print_roofs(rooflines: Sequence[Roofline]) -> None:
                          _spread(peak), ""))  # fmt: skip
             config = ""
             rows += [
-                ("", "", level.level, f"{level.gbytes.center:.3g} GB/s", _spread(level.gbytes),
-                 f"{level.ridge:.3g} {_operation(types.dtype)}/byte")
+                ("", "", level.level, f"{three_digits(level.gbytes.center)} GB/s", _spread(level.gbytes),
+                 f"{three_digits(level.ridge)} {_operation(types.dtype)}/byte")
                 for level in types.levels
             ]  # fmt: skip
     print_table(("config", "type", "roof", "best", "95 %", "ridge"), rows, right=("best", "95 %", "ridge"))
@@ -64,7 +64,7 @@ def print_networks(placed: Sequence[PlacedNetwork]) -> None:
             each.placement.workload.name,
             describe_config(each.config),
             format_ns(each.placement.workload.latency_ns),
-            f"{each.placement.intensity:.3g} {_operation(each.dtype)}/byte",
+            f"{three_digits(each.placement.intensity)} {_operation(each.dtype)}/byte",
             format_rate(each.placement.gops, each.dtype),
             f"{each.placement.fraction:.0%} of {each.placement.level}",
             each.placement.bound,
@@ -168,7 +168,7 @@ def _interval_json(interval: Interval) -> dict[str, float | None]:
 def _spread(interval: Interval) -> str:
     if not math.isfinite(interval.high):
         return "unknown"
-    return f"{interval.low:.3g} – {interval.high:.3g}"
+    return f"{three_digits(interval.low)} – {three_digits(interval.high)}"
 
 
 def _operation(dtype: KernelType) -> str:

@@ -27,4 +27,9 @@ def describe_sweep(config: RunConfig, beside: Sequence[str]) -> str:
 
 def format_rate(gops: float, dtype: KernelType) -> str:
     """``16.2 GFLOP/s``; of integers ``64.0 GOP/s``."""
-    return f"{gops:.3g} {'GOP/s' if dtype == 'int8' else 'GFLOP/s'}"
+    return f"{three_digits(gops)} {'GOP/s' if dtype == 'int8' else 'GFLOP/s'}"
+
+
+def three_digits(value: float) -> str:
+    """``0.0123``, ``41.4``, ``1234``: three significant digits at least, and no exponent for what is large."""
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"
