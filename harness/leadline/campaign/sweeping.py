@@ -22,6 +22,7 @@ from leadline.runner.kernels import measure_sweep
 from leadline.store.store import Store
 
 Scope = Literal["1", "cluster", "all"]
+_QUICK_SECONDS = 5.0
 SCOPES: tuple[Scope, ...] = ("1", "cluster", "all")
 
 
@@ -165,5 +166,5 @@ def _plan(profile: Profile, setup: SweepSetup, order: SweepOrder, *, device: str
         )
     plan = msgspec.structs.replace(plan, dtypes=order.dtypes or plan.dtypes)
     if order.quick:
-        plan = msgspec.structs.replace(plan, intensities=plan.intensities[::2], tries=2, seconds_at_most=5.0)
+        plan = msgspec.structs.replace(plan, intensities=plan.intensities[::2], seconds_at_most=_QUICK_SECONDS)
     return plan

@@ -13,7 +13,8 @@ from leadline.cli.selection import serials_of
 from leadline.cli.words import describe_config
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
-from leadline.records.roofline import KernelType, Sweep
+from leadline.records.device import Cluster
+from leadline.records.roofline import KernelType
 from leadline.records.trial import Artifact, RunConfig
 from leadline.roofline.fit import Roofline, TypeRoofline, fit
 from leadline.roofline.placement import Placement, Workload, place
@@ -28,17 +29,12 @@ class Roofs(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str  # as it was asked for
     serial: str
-    sweeps: tuple[Sweep, ...]  # all of them, by time
     rooflines: tuple[Roofline, ...]  # the latest of every configuration and type; alone before beside others
     problems: tuple[str, ...]  # why a sweep gave no roofline
 
     @property
     def alone(self) -> list[Roofline]:
         return [roofline for roofline in self.rooflines if not roofline.beside]
-
-    @property
-    def emulated(self) -> str | None:
-        return next((roofline.emulated for roofline in self.rooflines if roofline.emulated), None)
 
 
 class PlacedNetwork(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +55,9 @@ class Networks(msgspec.Struct, frozen=True, kw_only=True):
 def roofs_of(app: App, store: Store, device: str) -> Roofs:
     """Args: device: a name of the lab, or a serial of the store. Raises: BadInput if it has no roofs."""
     [serial] = serials_of(app, store, [device]) or [device]
-    sweeps = store.sweeps(serials=[serial])
     problems: list[str] = []
     merged: dict[tuple[int, tuple[int, ...] | None, tuple[str, ...]], Roofline] = {}
-    for sweep in sweeps:
+    for sweep in store.sweeps(serials=[serial]):
         key = (sweep.config.threads, sweep.config.cpus, sweep.beside)
         try:
             merged[key] = _over(fit(sweep), merged.get(key))
@@ -74,7 +69,7 @@ def roofs_of(app: App, store: Store, device: str) -> Roofs:
             f"{printable(device)}: no roofline of it was measured{why}; try: leadline roofline run --device NAME"
         )
     rooflines = sorted(merged.values(), key=lambda each: (each.beside != (), each.config.threads))
-    return Roofs(name=device, serial=serial, sweeps=tuple(sweeps), rooflines=tuple(rooflines), problems=tuple(problems))
+    return Roofs(name=device, serial=serial, rooflines=tuple(rooflines), problems=tuple(problems))
 
 
 def _over(newer: Roofline, older: Roofline | None) -> Roofline:
@@ -84,15 +79,18 @@ def _over(newer: Roofline, older: Roofline | None) -> Roofline:
     return msgspec.structs.replace(newer, types=(*newer.types, *kept))
 
 
-def roofline_for(config: RunConfig, rooflines: Iterable[Roofline], dtype: KernelType) -> Roofline | None:
-    """The roofs over what runs with `config`: measured alone, with as many threads, on CPUs that it may use; the
-    highest if several fit, since an unpinned thread runs on the fastest core."""
+def roofline_for(
+    config: RunConfig, rooflines: Iterable[Roofline], dtype: KernelType, clusters: Sequence[Cluster] = ()
+) -> Roofline | None:
+    """The roofs over what runs with `config`: measured alone, with as many threads, on its CPUs or others of their
+    clusters; the highest if several fit, since an unpinned thread runs on the fastest core."""
+    alike = {cpu for cluster in clusters if set(cluster.cpus) & set(config.cpus or ()) for cpu in cluster.cpus}
     fitting = [
         roofline
         for roofline in rooflines
         if not roofline.beside
         and roofline.config.threads == config.threads
-        and (config.cpus is None or set(roofline.config.cpus or ()) <= set(config.cpus))
+        and (config.cpus is None or set(roofline.config.cpus or ()) <= {*config.cpus, *alike})
         and type_of(roofline, dtype) is not None
     ]
     return max(fitting, key=lambda roofline: roofline.of(dtype).peak_gops.center, default=None)
@@ -119,7 +117,8 @@ def networks_of(store: Store, roofs: Roofs) -> Networks:
             problems.append(str(report))
             continue
         dtype = _DTYPES.get(report.inputs[0].dtype, "float32") if report.inputs else "float32"
-        roofline = roofline_for(config, roofs.rooflines, dtype)
+        clusters = result.profile.clusters if result.profile else ()
+        roofline = roofline_for(config, roofs.rooflines, dtype, clusters)
         if roofline is None:
             problems.append(f"{names[sha256]}: no {dtype} roofs of {describe_config(config)}, as it was measured")
             continue

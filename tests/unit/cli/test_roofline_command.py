@@ -53,8 +53,12 @@ def home(tmp_path: Path) -> Path:
     )
     rng = random.Random(1)
     with open_store(home) as store:
-        for serial in ("0815", "4711"):
-            store.save_profile(make_profile(rng, serial))
+        phone = make_profile(rng, "4711")
+        pi = make_profile(
+            rng, "0815", clusters=(msgspec.structs.replace(phone.clusters[0], name="all", cpus=ALL.cpus),)
+        )
+        store.save_profile(phone)
+        store.save_profile(pi)
         store.save_sweep(make_sweep(rng, "0815", config=ONE))
         store.save_sweep(
             make_sweep(rng, "0815", config=ALL, peak_gops={"float32": 60.0}, gbytes={"L1": 240.0, "DRAM": 12.0})
@@ -262,6 +266,16 @@ def test_networks_stand_under_the_roofs_of_the_configuration_they_were_measured_
     shown = run("show", "pi", "--networks").stdout
     assert "net 4" in shown
     assert "A net 8" in shown  # in the plot's legend: measured on all cores
+
+
+def test_a_network_pinned_to_another_cpu_of_the_cluster_stands_under_the_same_roofs(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    measured(home, tmp_path, "0815", RunConfig(threads=1, cpus=(0,)), {4: 1e6})
+    [network] = told(run("show", "pi", "--networks", "--json"))["networks"]
+    assert network["config"]["cpus"] == "0"
+    measured(home, tmp_path, "4711", RunConfig(threads=1, cpus=(0,)), {4: 1e6})
+    assert "no float32 roofs of 1 thread on CPU 0" in run("show", "phone", "--networks").stderr
 
 
 def test_networks_that_cannot_be_placed_are_named_with_the_reason(run: Run, home: Path, tmp_path: Path) -> None:
