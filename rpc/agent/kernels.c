@@ -5,7 +5,6 @@
  *
  * Its lines are described in docs/agent-protocol.md, "The kernels' lines". What a kernel does: kernels.h. */
 
-#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <math.h>
@@ -16,7 +15,7 @@
 #include "kernels_team.h"
 #include "runner_lines.h"
 
-enum { LEVELS_MAX = 8, INTENSITIES_MAX = 32, DTYPES = 3, LEAST_BYTES = 4096, POINTS_MAX = 1000 };
+enum { LEVELS_MAX = 8, INTENSITIES_MAX = 32, DTYPES = 3, LEAST_BYTES = 4096 };
 
 static const char *const DTYPE_NAMES[DTYPES] = {"float32", "float16", "int8"};
 static const double LEAST_INTENSITY = 1.0 / 16, MOST_INTENSITY = 64;
@@ -103,13 +102,15 @@ static bool parse_levels(const char *text, struct arguments *arguments) {
 }
 
 static bool parse_dtypes(char *text, struct arguments *arguments) {
+    bool any = false;
     for (char *word = strtok(text, ","); word; word = strtok(NULL, ",")) {
         unsigned i = 0;
         while (i < DTYPES && strcmp(word, DTYPE_NAMES[i]) != 0) i++;
         if (i == DTYPES || arguments->dtype_count == DTYPES) return false;
         arguments->dtypes[arguments->dtype_count++] = DTYPE_NAMES[i];
+        any = true;
     }
-    return arguments->dtype_count > 0;
+    return any;
 }
 
 static struct arguments parse_arguments(int argc, char **argv) {
@@ -160,7 +161,7 @@ static const struct kernel *find_kernel(const char *dtype, const char *isa) {
 /* "avx2+fma, sse2" */
 static void list_isas(const char *dtype, char *list, size_t size) {
     size_t used = 0;
-    snprintf(list, size, "nothing");
+    snprintf(list, size, "no instructions for it");
     for (const struct kernel *kernel = kernels; kernel < kernels + kernel_count; kernel++)
         if (strcmp(kernel->dtype, dtype) == 0 && kernel->supported() && used < size)
             used += (size_t)snprintf(list + used, size - used, "%s%s", used ? ", " : "", kernel->isa);
@@ -171,7 +172,7 @@ static void check_isa(const struct arguments *arguments) {
     for (unsigned i = 0; arguments->isa && i < arguments->dtype_count; i++) {
         if (find_kernel(arguments->dtypes[i], arguments->isa)) continue;
         list_isas(arguments->dtypes[i], list, sizeof list);
-        fail("isa", "%s cannot be computed with %.40s here; this CPU has: %s", arguments->dtypes[i], arguments->isa,
+        fail("isa", "%s cannot be computed with %.40s here; this CPU has %s", arguments->dtypes[i], arguments->isa,
              list);
     }
 }

@@ -262,7 +262,7 @@ class _Conversation:
             return self.garbled(f"the kernels answered out of turn ({type(line).__name__})")
         why = f"{self.device}: {printable(line.text, 300)}"
         if line.code == "isa":
-            return WrongAbi(f"{why}; choose one of these, or none for the best")
+            return WrongAbi(f"{why}; sweep without choosing instructions")
         if line.code == "cpu":
             return StableError(f"{why}; choose other CPUs, see: leadline device probe")
         if line.code == "memory":
