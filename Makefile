@@ -21,7 +21,7 @@ check: .venv/dev  ## ruff, mypy --strict, import contracts, the shape of the hou
 	$(BIN)/pytest -q tests/unit/house
 
 bench: .venv/dev  ## the tables of docs/benchmarks.md, measured here and now
-	.ci/system-packages test
+	.ci/system-packages bench
 	$(BIN)/python -m benchmarks
 
 wheel: .venv/dev  ## a wheel that carries the device programs prebuilt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("repeatability", "overhead", "model_writer", "push")
+BENCHMARKS = ("repeatability", "overhead", "model_writer", "push", "roofline")
 
 
 def main(names: list[str]) -> None:

@@ -3,6 +3,7 @@
 #if defined(__x86_64__)
 
 #include <cpuid.h>
+#include <string.h>
 
 enum { EAX, EBX, ECX, EDX };
 enum { SSE = 0, YMM = 0x6, ZMM = 0xE6, TILES = 0x60000 }; /* register state the kernel must save, as XCR0 bits */
@@ -38,23 +39,37 @@ static unsigned saved_state(void) {
     return a;
 }
 
+static bool is_there(const struct feature *f) {
+    unsigned regs[4] = {0};
+    return (saved_state() & f->state) == f->state &&
+           __get_cpuid_count(f->leaf, f->subleaf, &regs[EAX], &regs[EBX], &regs[ECX], &regs[EDX]) &&
+           (regs[f->reg] >> f->bit & 1);
+}
+
 void features_add(struct text *out) {
-    unsigned state = saved_state();
     bool first = true;
     text_add(out, "[");
     for (const struct feature *f = features; f < features + sizeof features / sizeof *features; f++) {
-        unsigned regs[4] = {0};
-        if ((state & f->state) != f->state) continue;
-        if (!__get_cpuid_count(f->leaf, f->subleaf, &regs[EAX], &regs[EBX], &regs[ECX], &regs[EDX])) continue;
-        if (!(regs[f->reg] >> f->bit & 1)) continue;
+        if (!is_there(f)) continue;
         text_format(out, "%s\"%s\"", first ? "" : ",", f->name);
         first = false;
     }
     text_add(out, "]");
 }
 
+bool features_have(const char *name) {
+    for (const struct feature *f = features; f < features + sizeof features / sizeof *features; f++)
+        if (strcmp(f->name, name) == 0) return is_there(f);
+    return false;
+}
+
 #else
 
 void features_add(struct text *out) { text_add(out, "[]"); }
+
+bool features_have(const char *name) {
+    (void)name;
+    return false;
+}
 
 #endif

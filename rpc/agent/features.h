@@ -8,4 +8,7 @@
  * elsewhere the hwcap numbers say it, and the host knows their names. */
 void features_add(struct text *out);
 
+/* Whether the extension of that name is one of these. */
+bool features_have(const char *name);
+
 #endif

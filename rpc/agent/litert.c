@@ -80,6 +80,12 @@ static void print_ready(const Session *session, const char *runtime) {
   end_line();
 }
 
+static void print_int64s(const char *name, const int64_t *values, long count) {
+  fprintf(out, ",\"%s\":[", name);
+  for (long i = 0; i < count; i++) fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
+  fputc(']', out);
+}
+
 static void run_block(Session *session, long runs) {
   static int64_t wall[MAX_RUNS], cpu[MAX_RUNS], switches[MAX_RUNS];
   memset(wall, 0, sizeof wall);  // touches the pages, so that no page fault falls into a measurement

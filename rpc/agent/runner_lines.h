@@ -24,12 +24,6 @@ static void print_string(const char *text) {
   fputc('"', out);
 }
 
-static void print_int64s(const char *name, const int64_t *values, long count) {
-  fprintf(out, ",\"%s\":[", name);
-  for (long i = 0; i < count; i++) fprintf(out, "%s%lld", i ? "," : "", (long long)values[i]);
-  fputc(']', out);
-}
-
 static void end_line(void) {
   fputc('\n', out);
   if (fflush(out) != 0) exit(1);  // nobody listens any more

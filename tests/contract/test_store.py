@@ -28,6 +28,7 @@ from tests.support.records import (
     make_launch,
     make_profile,
     make_ready,
+    make_sweep,
     make_trial,
     same,
 )
@@ -64,6 +65,7 @@ def test_a_fresh_store_is_empty(store: Store) -> None:
     assert store.campaigns() == []
     assert list(store.attempts()) == []
     assert store.results() == []
+    assert store.sweeps() == []
     assert store.latest_profile("pi4") is None
     assert store.artifact("00") is None
 
@@ -356,6 +358,52 @@ def test_a_reader_that_stops_half_way_holds_nothing_up(store: Store, rng: random
     assert len(list(store.attempts())) == 56
 
 
+def test_a_sweep_comes_back_as_it_went_in(store: Store, rng: random.Random) -> None:
+    sweep = make_sweep(rng, "pi4 'a'\n", warnings=("CPU 5 went offline", ""), emulated="no such silicon")
+    store.save_sweep(sweep)
+    assert store.sweeps() == [sweep]
+
+
+def test_a_sweep_never_changes(store: Store, rng: random.Random) -> None:
+    sweep = make_sweep(rng, "pi4")
+    store.save_sweep(sweep)
+    store.save_sweep(sweep)
+    with pytest.raises(StoreError, match=f"sweep {sweep.id}: is in the store already"):
+        store.save_sweep(msgspec.structs.replace(sweep, points=sweep.points[1:]))
+    assert store.sweeps() == [sweep]
+
+
+def test_sweeps_are_found_by_device_and_time_and_stand_in_the_order_of_time(store: Store, rng: random.Random) -> None:
+    sweeps = [make_sweep(rng, serial, taken_at=START + timedelta(hours=hour)) for hour, serial in enumerate("abab")]
+    for sweep in reversed(sweeps):
+        store.save_sweep(sweep)
+    assert store.sweeps() == sweeps
+    assert store.sweeps(serials=["b"]) == [sweeps[1], sweeps[3]]
+    assert store.sweeps(serials=["b"], since=START + timedelta(hours=3)) == [sweeps[3]]
+    assert store.sweeps(serials=[]) == []
+
+
+def test_a_warning_that_is_not_text_never_costs_the_sweep(store: Store, rng: random.Random) -> None:
+    store.save_sweep(make_sweep(rng, "pi4", warnings=("\udcff\0",)))
+    [sweep] = store.sweeps()
+    assert sweep.warnings == (r"\udcff\x00",)
+
+
+def test_a_copy_of_one_campaign_holds_no_sweeps_and_one_of_a_device_holds_its_own(
+    store: Store, rng: random.Random
+) -> None:
+    trials = fill(store)
+    store.save_profile(make_profile(rng, "camera"))
+    alone = make_sweep(rng, "camera")
+    store.save_sweep(alone)
+    assert store.contents().sweeps == tuple(store.sweeps())
+    assert store.contents(campaign_id=trials[0].campaign_id).sweeps == ()
+    contents = store.contents(serials=["camera"])
+    assert contents.sweeps == (alone,)
+    assert [profile.serial for profile in contents.profiles] == ["camera"]
+    assert store.contents(since=alone.taken_at + timedelta(days=900)).sweeps == ()
+
+
 def test_what_one_store_holds_another_takes_in_whole(store: Store, tmp_path: Path) -> None:
     fill(store)
     contents = store.contents()
@@ -365,6 +413,7 @@ def test_what_one_store_holds_another_takes_in_whole(store: Store, tmp_path: Pat
         again = other.merge(contents)
         assert same(other.contents(), contents)
     assert (merged.campaigns, merged.profiles, merged.artifacts, merged.trials, merged.attempts) == (1, 2, 2, 5, 5)
+    assert merged.sweeps == 4
     assert set(msgspec.structs.asdict(again).values()) == {0}
 
 
@@ -392,12 +441,13 @@ def test_a_later_copy_moves_trials_on_and_an_earlier_one_never_back(store: Store
         assert same(other.contents(), late)
 
 
-@pytest.mark.parametrize("what", ["artifact", "trial", "sample", "second result"])
+@pytest.mark.parametrize("what", ["artifact", "trial", "sample", "second result", "sweep"])
 def test_a_copy_that_contradicts_the_store_changes_nothing(store: Store, rng: random.Random, what: str) -> None:
     fill(store)
     before = store.contents()
     campaign = make_campaign(rng)
     artifacts, trials, attempts = list(before.artifacts), list(before.trials), list(before.attempts)
+    sweeps = list(before.sweeps)
     if what == "artifact":
         artifacts[0] = msgspec.structs.replace(artifacts[0], size_bytes=artifacts[0].size_bytes + 1)
     elif what == "trial":
@@ -408,6 +458,9 @@ def test_a_copy_that_contradicts_the_store_changes_nothing(store: Store, rng: ra
         changed = msgspec.structs.replace(block, wall_ns=block.wall_ns + 1)
         launch = msgspec.structs.replace(launch, blocks=(launch.blocks[0], changed, *launch.blocks[2:]))
         attempts[0] = msgspec.structs.replace(attempts[0], launches=(launch, *attempts[0].launches[1:]))
+    elif what == "sweep":
+        point = msgspec.structs.replace(sweeps[0].points[0], correct=False)
+        sweeps[0] = msgspec.structs.replace(sweeps[0], points=(point, *sweeps[0].points[1:]))
     else:
         attempts.append(make_attempt(rng, trials[0]))
     contents = msgspec.structs.replace(
@@ -416,6 +469,7 @@ def test_a_copy_that_contradicts_the_store_changes_nothing(store: Store, rng: ra
         artifacts=tuple(artifacts),
         trials=tuple(trials),
         attempts=tuple(attempts),
+        sweeps=tuple(sweeps),
     )
     with pytest.raises(StoreError, match="in the store already"):
         store.merge(contents)

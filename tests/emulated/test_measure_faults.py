@@ -5,41 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.adb import EmulatedPhone
 from tests.support.command_line import CommandLine
-from tests.support.programs import is_running, wait_until_gone
+from tests.support.programs import device_programs, finish, nothing_runs_in, wait_for, wait_until_gone
 from tests.support.sshd import Sshd
 from tests.support.tiny_models import conv_net, custom_op_net
 
-PATIENCE_S = 60.0
 LONG = ("--protocol", "paper", "--max-runs", "100000")  # longer than any test takes
-
-
-def device_programs(work_folder: Path) -> list[int]:
-    """pids of what runs out of a device's work folder: agent and runner."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                program = os.readlink(entry / "exe")
-            except OSError:
-                continue
-            if program.startswith(f"{work_folder}/") and is_running(int(entry.name)):
-                found.append(int(entry.name))
-    return found
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def start_measuring(lab: CommandLine, model: Path, device: str, folder: Path) -> subprocess.Popen[str]:
@@ -50,18 +26,8 @@ def start_measuring(lab: CommandLine, model: Path, device: str, folder: Path) ->
     return process
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, stderr = process.communicate(timeout=PATIENCE_S)
-    assert "Traceback" not in stderr
-    return process.returncode, stderr
-
-
 def states(lab: CommandLine) -> list[tuple[str, str | None]]:
     return [(result["state"], result["error_kind"]) for result in lab.json("results")]
-
-
-def nothing_runs_in(folder: Path) -> None:
-    wait_until_gone(*device_programs(folder))
 
 
 # -- the device goes --

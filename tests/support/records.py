@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from leadline.records.device import Cache, Cluster, Conditions, Profile, Sensor
+from leadline.records.roofline import KernelPoint, Sweep
 from leadline.records.trial import (
     Artifact,
     Attempt,
@@ -190,8 +192,58 @@ def make_attempt(
     return msgspec.structs.replace(attempt, **changes)
 
 
+def make_point(
+    *, dtype: str = "float32", level: str = "L1", intensity: float = 1.0, gops: Sequence[float] = (1.0,), **changes: Any
+) -> KernelPoint:
+    size_bytes = {"L1": 24 * 2**10, "L2": 768 * 2**10, "L3": 12 * 2**20, "DRAM": 128 * 2**20}[level]
+    point = KernelPoint(
+        dtype=dtype, isa="neon", level=level, working_set_bytes=size_bytes, intensity=intensity, gops=tuple(gops),
+        correct=True,
+    )  # fmt: skip
+    return msgspec.structs.replace(point, **changes)
+
+
+def make_sweep(
+    rng: random.Random,
+    serial: str,
+    *,
+    peak_gops: Mapping[str, float] = MappingProxyType({"float32": 16.0, "int8": 64.0}),
+    gbytes: Mapping[str, float] = MappingProxyType({"L1": 64.0, "L2": 32.0, "DRAM": 8.0}),
+    **changes: Any,
+) -> Sweep:
+    """A sweep as an ideal device leaves it, but for a little noise below.
+
+    Args: peak_gops: by type; gbytes: bandwidth in 1e9 bytes/s by level.
+    """
+    intensities = [2.0**exponent for exponent in range(-4, 7)]
+    points = tuple(
+        make_point(
+            dtype=dtype,
+            level=level,
+            intensity=intensity,
+            gops=[min(peak, intensity * wide) * slower for slower in (rng.uniform(0.98, 1), 1, rng.uniform(0.98, 1))],
+        )
+        for dtype, peak in peak_gops.items()
+        for level, wide in gbytes.items()
+        for intensity in intensities
+    )
+    sweep = Sweep(
+        id=make_id(rng),
+        serial=serial,
+        taken_at=START + timedelta(minutes=rng.randint(0, 10_000)),
+        config=RunConfig(threads=1, cpus=(0,), cluster="little"),
+        beside=(),
+        points=points,
+        agent_version="0.1.0",
+        emulated=None,
+        warnings=(),
+    )
+    return msgspec.structs.replace(sweep, **changes)
+
+
 def fill(store: Any, seed: int = 0, *, serials: Sequence[str] = ("pi4", "phone 7"), models: int = 2) -> list[Trial]:
-    """A campaign of `models` × `serials` in `store`: most trials done, the last failed, one more only planned."""
+    """A campaign of `models` × `serials` in `store`: most trials done, the last failed, one more only planned; and two
+    sweeps of each device."""
     rng = random.Random(seed)
     for serial in serials:
         store.save_profile(make_profile(rng, serial))
@@ -208,6 +260,9 @@ def fill(store: Any, seed: int = 0, *, serials: Sequence[str] = ("pi4", "phone 7
         if number == 0:
             store.commit(make_attempt(rng, trial, "interrupted", launches=1))
         store.commit(make_attempt(rng, trial, "failed" if trial is trials[-1] else "done"))
+    for serial in serials:
+        store.save_sweep(make_sweep(rng, serial))
+        store.save_sweep(make_sweep(rng, serial, config=RunConfig(threads=3), beside=("big",), warnings=("hot",)))
     return [*trials, waiting]
 
 

@@ -33,6 +33,7 @@ def anonymized(contents: Contents, salt: str) -> Contents:
             for each in contents.trials
         ),
         attempts=tuple(replace(each, error=None, warnings=()) for each in contents.attempts),
+        sweeps=tuple(replace(each, serial=device(each.serial), warnings=()) for each in contents.sweeps),
     )
 
 

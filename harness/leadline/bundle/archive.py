@@ -23,7 +23,16 @@ SMALL_BYTES = 64 * 2**20  # no descriptor or manifest is larger
 
 _MODEL = re.compile(r"data/models/[0-9a-f]{64}\.tflite")
 # What zipfile raises on archives that are damaged or made to hurt.
-_BROKEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OverflowError, OSError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    OverflowError,
+    OSError,
+)
 
 
 class Archive:

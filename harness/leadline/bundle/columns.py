@@ -14,12 +14,18 @@ from typing import Any, TypeVar
 import msgspec
 import polars as pl
 
+from leadline.records.roofline import Sweep
 from leadline.records.trial import Attempt, Launch
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 INSTANT = pl.Datetime("us", "UTC")
-_TABLES_OF_THEIR_OWN = {(Attempt, "launches"), (Launch, "blocks"), (Launch, "ops")}  # fields that are no columns
+_TABLES_OF_THEIR_OWN = {  # fields that are no columns
+    (Attempt, "launches"),
+    (Launch, "blocks"),
+    (Launch, "ops"),
+    (Sweep, "points"),
+}
 
 
 @cache
@@ -35,7 +41,10 @@ def to_frame(records: Iterable[msgspec.Struct], record_type: type[msgspec.Struct
 
 
 def from_frame(frame: pl.DataFrame, record_type: type[T]) -> list[T]:
-    """The inverse of `to_frame`; `frame` may have further columns. Raises: msgspec.ValidationError."""
+    """The inverse of `to_frame`; `frame` may have further columns, and what has a table of its own comes back empty.
+
+    Raises: msgspec.ValidationError.
+    """
     info = msgspec.inspect.type_info(record_type)
     instants = [name for name, column in frame.schema.items() if column == INSTANT]
     naive = frame.with_columns(pl.col(instants).dt.replace_time_zone(None))  # else polars wants a time zone database
@@ -116,4 +125,6 @@ def _deep(info: msgspec.inspect.Type, row: Mapping[str, Any], prefix: str) -> di
             if value is not None and isinstance(present, msgspec.inspect.DateTimeType):
                 value = value.replace(tzinfo=UTC)
             record[field.name] = value
+        else:
+            record[field.name] = ()
     return record

@@ -38,7 +38,8 @@ def export_bundle(
     models: bool = False,
     force: bool = False,
 ) -> Contents:
-    """Write a bundle of the trials that match; the same store gives the same bytes. Appears whole or not at all.
+    """Write a bundle of the trials and sweeps that match, which appears whole or not at all; the same store gives the
+    same bytes.
 
     Args: models: put the model files in; they must still be where they were measured from.
         force: replace `out` if it exists.
@@ -48,8 +49,8 @@ def export_bundle(
     if out.exists() and not force:
         raise _exists(out)
     contents = store.contents(campaign_id=campaign_id, serials=serials, since=since)
-    if not contents.trials:
-        raise BadInput("nothing to export: no trial matches; see what there is: leadline results")
+    if not contents.trials and not contents.sweeps:
+        raise BadInput("nothing to export: no trial and no sweep matches; see what there is: leadline results")
     files = [_model_file(artifact) for artifact in contents.artifacts] if models else []
     contents = _settled(anonymized(contents, store.salt()) if anonymize else contents)
     with _appearing(out, force=force) as stream:

@@ -19,9 +19,10 @@ def overview(verification: Verification) -> dict[str, Any]:
         }
     contents = verification.contents
     if contents is not None:
-        times = sorted([attempt.started_at for attempt in contents.attempts])
+        times = sorted([each.started_at for each in contents.attempts] + [each.taken_at for each in contents.sweeps])
         latest = {profile.serial: profile for profile in contents.profiles}
         trials = Counter(trial.serial for trial in contents.trials)
+        sweeps = Counter(sweep.serial for sweep in contents.sweeps)
         told |= {
             "measured_from": times[0].isoformat() if times else None,
             "measured_until": times[-1].isoformat() if times else None,
@@ -31,8 +32,9 @@ def overview(verification: Verification) -> dict[str, Any]:
                     "serial": serial,
                     "model": latest[serial].model if serial in latest else None,
                     "trials": trials[serial],
+                    "sweeps": sweeps[serial],
                 }
-                for serial in sorted(trials.keys() | latest.keys())
+                for serial in sorted(trials.keys() | sweeps.keys() | latest.keys())
             ],
             "models": [{"name": each.name, "sha256": each.sha256} for each in contents.artifacts],
             "trials": dict(sorted(Counter(trial.state for trial in contents.trials).items())),

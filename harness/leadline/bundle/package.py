@@ -15,7 +15,7 @@ import polars as pl
 
 from leadline.bundle.tables import SCHEMAS, Tables
 
-BUNDLE_FORMAT = 1  # counts up with every change that an older Leadline would misread
+BUNDLE_FORMAT = 2  # counts up with every change that an older Leadline would misread
 DESCRIPTOR = "datapackage.json"
 
 _UNITS = {"_ns": "ns", "_bytes": "B", "_khz": "kHz", "_c": "degC", "_percent": "%"}
@@ -39,6 +39,8 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "conditions": ("attempt_id", "launch", "block"),
     "ops": ("attempt_id", "launch", "index"),
     "summaries": ("attempt_id",),
+    "sweeps": ("id",),
+    "sweep_points": ("sweep_id", "index"),
 }
 _REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "trials": {"campaign_id": ("campaigns", "id"), "artifact": ("models", "sha256")},
@@ -48,6 +50,7 @@ _REFERENCES: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "conditions": {"attempt_id": ("attempts", "id")},
     "ops": {"attempt_id": ("attempts", "id")},
     "summaries": {"attempt_id": ("attempts", "id")},
+    "sweep_points": {"sweep_id": ("sweeps", "id")},
 }
 
 

@@ -17,6 +17,7 @@ import polars as pl
 
 from leadline.bundle.columns import from_frame, row_of, schema_of, to_frame
 from leadline.records.device import Conditions, Profile
+from leadline.records.roofline import KernelPoint, Sweep
 from leadline.records.trial import (
     Artifact,
     Attempt,
@@ -67,6 +68,8 @@ SCHEMAS: Mapping[str, Mapping[str, pl.DataType]] = {
     },
     "ops": {**_LAUNCH, **schema_of(OpTime)},
     "summaries": {"attempt_id": pl.String(), **schema_of(Summary)},
+    "sweeps": schema_of(Sweep),
+    "sweep_points": {"sweep_id": pl.String(), "index": pl.Int64(), **schema_of(KernelPoint)},
 }
 
 
@@ -104,6 +107,15 @@ def tables_of(contents: Contents) -> Tables:
         "summaries": _frame(
             "summaries", ({"attempt_id": each.id} | row_of(summarize(each.launches)) for each in _measured(contents))
         ),
+        "sweeps": to_frame(contents.sweeps, Sweep),
+        "sweep_points": _frame(
+            "sweep_points",
+            (
+                {"sweep_id": sweep.id, "index": index} | row_of(point)
+                for sweep in contents.sweeps
+                for index, point in enumerate(sweep.points)
+            ),
+        ),
     }
 
 
@@ -125,6 +137,10 @@ def contents_of(tables: Tables) -> Contents:
                 ops=tuple(ops.get(key, ())),
             )
         )
+    points: dict[str, list[KernelPoint]] = defaultdict(list)
+    sweep_points = tables["sweep_points"]
+    for sweep_id, point in zip(sweep_points["sweep_id"], from_frame(sweep_points, KernelPoint), strict=True):
+        points[sweep_id].append(point)
     return Contents(
         campaigns=tuple(from_frame(tables["campaigns"], Campaign)),
         profiles=tuple(from_frame(tables["devices"], Profile)),
@@ -133,6 +149,10 @@ def contents_of(tables: Tables) -> Contents:
         attempts=tuple(
             msgspec.structs.replace(attempt, launches=tuple(launches.get(attempt.id, ())))
             for attempt in from_frame(tables["attempts"], Attempt)
+        ),
+        sweeps=tuple(
+            msgspec.structs.replace(sweep, points=tuple(points.get(sweep.id, ())))
+            for sweep in from_frame(tables["sweeps"], Sweep)
         ),
     )
 

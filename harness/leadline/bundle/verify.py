@@ -18,6 +18,7 @@ from leadline.bundle.package import BUNDLE_FORMAT, DESCRIPTOR, About, describe, 
 from leadline.bundle.tables import SCHEMAS, Tables, contents_of, tables_of
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
+from leadline.records.roofline import KernelPoint
 from leadline.store.contents import Contents
 
 # A sample's nanoseconds do not compress below a byte a row; a table with far more rows than bytes is made to hurt.
@@ -69,9 +70,10 @@ def verify_bundle(path: Path) -> Verification:
 
 def _examine(archive: Archive, path: Path) -> tuple[About, Contents]:
     """From the outside in: nothing but the format's number is parsed before its hash is known to be right."""
+    _refuse_other_formats(archive, path)
     _stop_at(archive.problems())
     descriptor = archive.read(f"data/{DESCRIPTOR}", SMALL_BYTES)
-    about = _about(descriptor, path)
+    about = _about(descriptor)
     digests = archive.digests()
     _stop_at(_wrong_tags(archive, digests), about)
     difference = archive.first_difference()
@@ -102,17 +104,27 @@ def _stop_at(problems: Iterable[str], about: About | None = None) -> None:
         raise _Found(listed, about)
 
 
-def _about(descriptor: bytes, path: Path) -> About:
+def _refuse_other_formats(archive: Archive, path: Path) -> None:
+    """Before anything else, since other formats have other files. What cannot be read here is told later."""
     try:
-        about = read_about(descriptor)
+        about = read_about(archive.read(f"data/{DESCRIPTOR}", SMALL_BYTES))
+    except (Damaged, msgspec.DecodeError):
+        return
+    what = f"{printable(str(path))}: has bundle format {about.bundle_format}, of {printable(about.written_by)}; this "
+    this = f"Leadline, {version('leadline')}"
+    if about.bundle_format > BUNDLE_FORMAT:
+        raise BadInput(f"{what}{this}, knows up to {BUNDLE_FORMAT}; try: pip install --upgrade leadline")
+    if about.bundle_format < BUNDLE_FORMAT:
+        raise BadInput(
+            f"{what}{this}, reads {BUNDLE_FORMAT}; export it anew with this one: its store is brought up to date"
+        )
+
+
+def _about(descriptor: bytes) -> About:
+    try:
+        return read_about(descriptor)
     except msgspec.DecodeError as error:
         raise _Found([f"{DESCRIPTOR}: cannot be understood ({error})"]) from error
-    if about.bundle_format > BUNDLE_FORMAT:
-        raise BadInput(
-            f"{printable(str(path))}: has bundle format {about.bundle_format}, of {printable(about.written_by)}; this "
-            f"Leadline, {version('leadline')}, knows up to {BUNDLE_FORMAT}; try: pip install --upgrade leadline"
-        )
-    return about
 
 
 def _wrong_tags(archive: Archive, digests: Mapping[str, tuple[str, int]]) -> Iterator[str]:
@@ -178,6 +190,7 @@ def _inconsistent(contents: Contents) -> Iterator[str]:
         "models": [each.sha256 for each in contents.artifacts],
         "trials": [each.id for each in contents.trials],
         "attempts": [each.id for each in contents.attempts],
+        "sweeps": [each.id for each in contents.sweeps],
     }
     for table, keys in ids.items():
         if len(set(keys)) < len(keys):
@@ -194,6 +207,14 @@ def _inconsistent(contents: Contents) -> Iterator[str]:
     for attempt in contents.attempts:
         if attempt.trial_id not in known["trials"]:
             yield f"attempt {printable(attempt.id)}: its trial is missing"
+    for sweep in contents.sweeps:
+        if not all(_measurable(point) for point in sweep.points):
+            yield f"sweep {printable(sweep.id)}: holds a point that no measurement leaves"
+
+
+def _measurable(point: KernelPoint) -> bool:
+    numbers = (point.working_set_bytes, point.intensity, *point.gops)
+    return bool(point.gops) and all(0 < number < math.inf for number in numbers)
 
 
 def _wrong_summaries(given: pl.DataFrame, expected: pl.DataFrame) -> Iterator[str]:

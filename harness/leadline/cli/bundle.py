@@ -56,7 +56,7 @@ def export(
             force=force,
         )
     size = format_bytes(out.stat().st_size)
-    counts = f"{len(contents.trials)} trials, {len(contents.attempts)} attempts, {size}"
+    counts = f"{len(contents.trials)} trials, {len(contents.attempts)} attempts, {len(contents.sweeps)} sweeps, {size}"
     click.echo(f"{printable(str(out))}: {counts}; check it with: leadline bundle verify", err=True)
 
 
@@ -85,7 +85,10 @@ def import_(app: App, file: Path) -> None:
 
     with app.store() as store:
         merged = import_bundle(store, file)
-    new = f"{merged.trials} trials, {merged.attempts} attempts, {merged.profiles} profiles, {merged.artifacts} models"
+    new = (
+        f"{merged.trials} trials, {merged.attempts} attempts, {merged.profiles} profiles, {merged.artifacts} models, "
+        f"{merged.sweeps} sweeps"
+    )
     click.echo(f"{printable(str(file))}: new in the store: {new}", err=True)
 
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "model": ("leadline.cli.model", "Sample networks of a space, look into .tflite files."),
     "quickstart": ("leadline.cli.quickstart", "Measure eight networks on this machine and export a bundle."),
     "results": ("leadline.cli.results", "Show what has been measured."),
+    "roofline": ("leadline.cli.roofline", "Measure rooflines, and see networks under them."),
 }
 
 

@@ -201,8 +201,8 @@ class _Talk:
             return ModelRejected(f"{where}: the runtime cannot run it: {why}; see: leadline model inspect")
         return self.garbled(f"the runner refused an order: {why}")
 
-    def ending_on_error(self) -> _EndOnError:
-        return _EndOnError(self._program)
+    def ending_on_error(self) -> EndOnError:
+        return EndOnError(self._program)
 
     def _ended(self) -> LeadlineError:
         """The error for a program that ended without an answer."""
@@ -214,7 +214,7 @@ class _Talk:
         if ended.signal == signal.SIGKILL:
             return ModelRejected(f"{where}: the device killed the runner (SIGKILL), most likely out of memory{said}")
         if ended.signal is not None:
-            return ModelRejected(f"{where}: the runtime crashed ({_signal_name(ended.signal)}){said}")
+            return ModelRejected(f"{where}: the runtime crashed ({signal_name(ended.signal)}){said}")
         if ended.code in (126, 127):
             return WrongAbi(f"{self._device}: the runner cannot be started there (exit code {ended.code}){said}")
         return self.garbled(f"the runner ended with exit code {ended.code} and no answer{said}")
@@ -225,7 +225,7 @@ class _Talk:
         return None
 
 
-class _EndOnError:
+class EndOnError:
     """Ends the program on the device if its block fails: its answers would belong to nobody."""
 
     def __init__(self, program: Talker) -> None:
@@ -240,7 +240,7 @@ class _EndOnError:
                 self._program.wait(_END_TIMEOUT_S)
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:

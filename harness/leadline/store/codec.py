@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from leadline.core.errors import BadInput
 from leadline.core.text import printable
 from leadline.records.device import Conditions, Profile
+from leadline.records.roofline import Sweep
 from leadline.records.trial import (
     Artifact,
     Attempt,
@@ -209,6 +210,21 @@ def attempt_of(row: Row, launches: Sequence[Row], blocks: Sequence[Row], ops: Se
         for launch in launches
     )
     return Attempt(**columns)
+
+
+def sweep_row(record: Sweep) -> dict[str, Any]:
+    """Warnings keep every character a database can hold, as those of an attempt."""
+    warnings = tuple(_escaped(warning) for warning in record.warnings)
+    return {
+        "id": record.id,
+        "serial": storable(record.serial, "serial"),
+        "taken_at": instant(record.taken_at),
+        "document": document(msgspec.structs.replace(record, warnings=warnings)),
+    }
+
+
+def sweep_of(row: Row) -> Sweep:
+    return from_document(row["document"], Sweep)
 
 
 def _block_of(row: Row) -> Block:

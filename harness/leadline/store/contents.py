@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from leadline.records.device import Profile
+from leadline.records.roofline import Sweep
 from leadline.records.trial import Artifact, Attempt, Campaign, Trial
 
 
@@ -16,6 +17,7 @@ class Contents(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     artifacts: tuple[Artifact, ...] = ()  # by SHA-256
     trials: tuple[Trial, ...] = ()  # by campaign, then as planned
     attempts: tuple[Attempt, ...] = ()  # by trial, then by start
+    sweeps: tuple[Sweep, ...] = ()  # by time
 
 
 class Merged(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +28,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: int = 0
     trials: int = 0
     attempts: int = 0
+    sweeps: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, eq=False, kw_only=True):

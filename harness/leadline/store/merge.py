@@ -25,6 +25,7 @@ def merge(connection: sa.Connection, contents: Contents) -> Merged:
         artifacts=sum(_add_artifact(connection, each) for each in contents.artifacts),
         trials=sum(_add_trial(connection, each) for each in contents.trials),
         attempts=sum(_add_attempt(connection, each, finished) for each in contents.attempts),
+        sweeps=sum(add(connection, schema.sweep, codec.sweep_row(each)) for each in contents.sweeps),
     )
 
 

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from leadline.records.device import Profile
+from leadline.records.roofline import Sweep
 from leadline.records.trial import Artifact, Attempt, Campaign, Trial
 from leadline.store import codec, schema
 
@@ -93,6 +94,19 @@ def profiles(connection: sa.Connection) -> list[Profile]:
     """By serial, then by time."""
     query = sa.select(schema.profile).order_by(schema.profile.c.serial, schema.profile.c.taken_at)
     return [codec.profile_of(row) for row in connection.execute(query).mappings()]
+
+
+def sweeps(
+    connection: sa.Connection, *, serials: Collection[str] | None = None, since: datetime | None = None
+) -> list[Sweep]:
+    """By time."""
+    sweep = schema.sweep
+    query = sa.select(sweep).order_by(sweep.c.taken_at, sweep.c.id)
+    if serials is not None:
+        query = query.where(sweep.c.serial.in_(sorted(serials)))
+    if since is not None:
+        query = query.where(sweep.c.taken_at >= codec.instant(since))
+    return [codec.sweep_of(row) for row in connection.execute(query).mappings()]
 
 
 def artifacts(connection: sa.Connection, sha256s: Iterable[str] | None = None) -> list[Artifact]:

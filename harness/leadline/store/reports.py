@@ -51,13 +51,16 @@ def contents(connection: sa.Connection, chosen: Selection) -> Contents:
     trials = queries.trials(connection, chosen)
     everything = chosen == Selection()
     campaign_ids = {trial.campaign_id for trial in trials}
-    serials = {trial.serial for trial in trials}
+    # A sweep is of no campaign, so that who asks for one campaign gets none.
+    sweeps = [] if chosen.campaign_id else queries.sweeps(connection, serials=chosen.serials, since=chosen.since)
+    serials = {trial.serial for trial in trials} | {sweep.serial for sweep in sweeps}
     return Contents(
         campaigns=tuple(each for each in queries.campaigns(connection) if everything or each.id in campaign_ids),
         profiles=tuple(each for each in queries.profiles(connection) if everything or each.serial in serials),
         artifacts=tuple(queries.artifacts(connection, None if everything else {trial.artifact for trial in trials})),
         trials=tuple(trials),
         attempts=tuple(queries.attempts(connection, [trial.id for trial in trials], with_samples=True)),
+        sweeps=tuple(sweeps),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-REVISION = "0001"  # the newest of migrations/versions; counts up
+REVISION = "0002"  # the newest of migrations/versions; counts up
 
 metadata = sa.MetaData(
     naming_convention={
@@ -124,4 +124,13 @@ op_time = sa.Table(
     sa.Column("median_ns", sa.Double),  # NULL: not a number
     sa.Column("runs", sa.Integer, nullable=False),
     sa.ForeignKeyConstraint(["attempt_id", "launch"], ["launch.attempt_id", "launch.position"]),
+)
+
+sweep = sa.Table(
+    "sweep",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("serial", sa.Text, nullable=False, index=True),
+    sa.Column("taken_at", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
 )

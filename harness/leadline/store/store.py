@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from leadline.core.errors import StoreError
 from leadline.core.text import printable
 from leadline.records.device import Profile
+from leadline.records.roofline import Sweep
 from leadline.records.trial import Artifact, Attempt, Campaign, Trial
 from leadline.store import codec, merge, queries, reports, schema, sqlite
 from leadline.store.contents import Contents, Merged, Result
@@ -189,6 +190,22 @@ class Store:
         with self._read() as connection:
             return reports.results(connection, chosen, model)
 
+    # rooflines
+
+    def save_sweep(self, sweep: Sweep) -> None:
+        """Keep a sweep whole; it never changes. Raises: StoreError if another of this id is there."""
+        row = codec.sweep_row(sweep)
+        with self._write() as connection:
+            merge.add(connection, schema.sweep, row)
+
+    def sweeps(self, *, serials: Collection[str] | None = None, since: datetime | None = None) -> list[Sweep]:
+        """By time.
+
+        Args: since: taken at or after this.
+        """
+        with self._read() as connection:
+            return queries.sweeps(connection, serials=serials, since=since)
+
     # bundles
 
     def contents(
@@ -198,7 +215,8 @@ class Store:
         serials: Collection[str] | None = None,
         since: datetime | None = None,
     ) -> Contents:
-        """A consistent copy of the trials that match and of all they refer to; of everything if nothing is asked."""
+        """A consistent copy of the trials that match and of all they refer to, and of the sweeps that match unless a
+        campaign is asked for; of everything if nothing is asked."""
         with self._read() as connection:
             return reports.contents(connection, Selection(campaign_id=campaign_id, serials=serials, since=since))
 

@@ -54,6 +54,15 @@ RECIPES: Mapping[str, Recipe] = {
     "agent": Recipe(
         ("agent.c", "features.c", "files.c", "json.c", "program.c", "spawn.c"), _STATIC, (*_COMMON, *_SMALL, "-static")
     ),
+    "kernels": Recipe(
+        (
+            *("kernels.c", "kernels_team.c", "kernels_state.c", "features.c", "json.c"),
+            *("kernels_x86.c", "kernels_arm.c", "kernels_neon.S", "kernels_c.c"),  # each empty on other CPUs
+        ),
+        _STATIC,
+        (*_COMMON, "-O2", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-static"),
+        ("-lm", "-lpthread"),
+    ),
     "litert-runner": Recipe(("litert.c",), _GLIBC, (*_COMMON, "-O2"), ("-ldl", "-lm", "-lpthread")),
 }
 

@@ -37,6 +37,7 @@ from tests.support.records import (
     make_launch,
     make_profile,
     make_ready,
+    make_sweep,
     make_trial,
     same,
 )
@@ -82,7 +83,7 @@ def test_importing_twice_changes_nothing(store: Store, other: Store, tmp_path: P
     first = import_bundle(other, tmp_path / "b.zip")
     before = other.contents()
     again = import_bundle(other, tmp_path / "b.zip")
-    assert (first.trials, first.attempts) == (5, 5)
+    assert (first.trials, first.attempts, first.sweeps) == (5, 5, 4)
     assert set(msgspec.structs.asdict(again).values()) == {0}
     assert same(other.contents(), before)
 
@@ -143,14 +144,14 @@ def test_the_tables_read_without_leadline(store: Store, tmp_path: Path) -> None:
     assert (units["wall_ns"], units["memory_bytes"], units["temps_c"]) == ("ns", "B", "degC")
 
 
-FORMAT_1 = "01a6e84a0b72eadf"
+FORMAT_2 = "091dfa61016efef5"
 
 
 def test_the_columns_are_those_of_this_format(store: Store) -> None:
     """If this fails, the records have changed, and with them what a bundle holds: raise BUNDLE_FORMAT, say so in
     docs/bundle.md, and put the new digest here."""
     columns = json.dumps({name: {c: str(t) for c, t in schema.items()} for name, schema in SCHEMAS.items()})
-    assert sha256(columns.encode()).hexdigest()[:16] == FORMAT_1
+    assert sha256(columns.encode()).hexdigest()[:16] == FORMAT_2
 
 
 def test_a_narrowed_bundle_holds_only_what_was_asked_for(store: Store, other: Store, tmp_path: Path) -> None:
@@ -160,8 +161,18 @@ def test_a_narrowed_bundle_holds_only_what_was_asked_for(store: Store, other: St
     assert {trial.id for trial in other.trials()} == {trial.id for trial in others}
     assert [profile.serial for profile in other.profiles()] == ["cam"]
     assert other.trials() == store.trials(campaign_id=others[0].campaign_id)
-    export_bundle(store, tmp_path / "c.zip", campaign_id=others[0].campaign_id)
-    assert (tmp_path / "b.zip").read_bytes() == (tmp_path / "c.zip").read_bytes()
+    assert other.sweeps() == store.sweeps(serials=["cam"])
+    campaign = export_bundle(store, tmp_path / "c.zip", campaign_id=others[0].campaign_id)
+    assert same(campaign, msgspec.structs.replace(other.contents(), sweeps=()))
+
+
+def test_sweeps_alone_are_enough_for_a_bundle(other: Store, tmp_path: Path) -> None:
+    sweep = make_sweep(random.Random(5), "pi4")
+    other.save_sweep(sweep)
+    export_bundle(other, tmp_path / "b.zip")
+    contents = verify_bundle(tmp_path / "b.zip").contents
+    assert contents is not None
+    assert contents.sweeps == (sweep,)
 
 
 def test_a_trial_under_way_is_only_planned_in_a_bundle(store: Store, other: Store, tmp_path: Path) -> None:
@@ -267,6 +278,7 @@ def test_an_anonymous_bundle_names_no_device_no_path_and_no_message(store: Store
     store.save_profile(make_profile(rng, "SERIAL-0815"))
     store.plan([trial])
     store.commit(make_attempt(rng, trial, "failed", error="annas-pi: silent", warnings=("annas-pi is hot",)))
+    store.save_sweep(make_sweep(rng, "SERIAL-0815", warnings=("annas-pi lost CPU 5",)))
     export_bundle(store, tmp_path / "b.zip", anonymize=True)
     assert verify_bundle(tmp_path / "b.zip").ok
     import_bundle(other, tmp_path / "b.zip")
@@ -358,4 +370,4 @@ def test_written_bundles_hold_the_given_contents(store: Store, tmp_path: Path) -
     verification = verify_bundle(tmp_path / "b.zip")
     assert same(verification.contents, contents)
     assert verification.about is not None
-    assert verification.about.bundle_format == 1
+    assert verification.about.bundle_format == 2

@@ -310,10 +310,23 @@ def test_a_newer_format_names_both_versions(good: Path, bad: Path) -> None:
     package = json.loads(payload["datapackage.json"])
     package["leadline"] |= {"bundle_format": 7, "written_by": "Leadline 9.9", "more": True}
     payload["datapackage.json"] = json.dumps(package).encode()
+    payload["newer.parquet"] = b"what we know nothing of"
     forge(bad, payload, describe_anew=False)
     with pytest.raises(
-        BadInput, match=r"format 7, of Leadline 9\.9; this Leadline, .*, knows up to 1; try: pip install"
+        BadInput, match=r"format 7, of Leadline 9\.9; this Leadline, .*, knows up to 2; try: pip install"
     ):
+        verify_bundle(bad)
+
+
+def test_an_older_format_names_both_versions_and_the_way_out(good: Path, bad: Path) -> None:
+    """Format 1, of Leadlines that were never released, had no sweeps."""
+    payload = payload_of(good / "all.zip")
+    package = json.loads(payload["datapackage.json"])
+    package["leadline"] |= {"bundle_format": 1, "written_by": "Leadline 0.0"}
+    payload["datapackage.json"] = json.dumps(package).encode()
+    del payload["sweeps.parquet"], payload["sweep_points.parquet"]
+    forge(bad, payload, describe_anew=False)
+    with pytest.raises(BadInput, match=r"format 1, of Leadline 0\.0; this Leadline, .*, reads 2; export it anew"):
         verify_bundle(bad)
 
 
@@ -387,6 +400,18 @@ def test_a_tampered_sample_contradicts_its_summary_however_well_the_hashes_fit(g
         ("summaries", lambda table: table.tail(-1)),
         ("summaries", lambda table: table.with_columns(median_ns=pl.lit(None, pl.Float64))),
         ("summaries", plus("median_ns", 0, 1)),
+        ("sweeps", lambda table: table.tail(-1)),
+        ("sweeps", lambda table: pl.concat([table, table.tail(1)])),
+        ("sweeps", lambda table: table.with_columns(config_threads=pl.lit(None, pl.Int64))),
+        ("sweep_points", lambda table: table.tail(-1)),
+        ("sweep_points", lambda table: table.reverse()),
+        ("sweep_points", plus("index", 3, 1)),
+        ("sweep_points", lambda table: table.with_columns(sweep_id=pl.lit("nosuch"))),
+        ("sweep_points", lambda table: table.with_columns(dtype=pl.lit("float8"))),
+        ("sweep_points", lambda table: table.with_columns(gops=pl.lit([], pl.List(pl.Float64)))),
+        ("sweep_points", lambda table: table.with_columns(gops=pl.lit([1.0, -1.0]))),
+        ("sweep_points", lambda table: table.with_columns(gops=pl.lit([float("inf")]))),
+        ("sweep_points", lambda table: table.with_columns(intensity=pl.lit(float("nan")))),
         ("trials", lambda table: table.drop("state")),
         ("trials", lambda table: table.with_columns(evil=pl.lit(1))),
         ("trials", lambda table: table.cast({"config_threads": pl.Int32})),

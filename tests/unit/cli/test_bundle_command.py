@@ -42,13 +42,13 @@ def test_export_verify_show_and_import_follow_each_other(run: Run, home: Path, t
     out = str(tmp_path / "b.zip")
     exported = run("export", out)
     assert (exported.exit_code, exported.stdout) == (0, "")
-    assert "5 trials, 5 attempts" in exported.stderr
+    assert "5 trials, 5 attempts, 4 sweeps" in exported.stderr
     verified = run("verify", out)
     assert (verified.exit_code, verified.stdout) == (0, f"{out}: whole and consistent\n")
     elsewhere = tmp_path / "elsewhere"
     imported = run("import", out, home=elsewhere)
     assert imported.exit_code == 0
-    assert "5 trials, 5 attempts, 2 profiles, 2 models" in imported.stderr
+    assert "5 trials, 5 attempts, 2 profiles, 2 models, 4 sweeps" in imported.stderr
     assert "0 trials" in run("import", out, home=elsewhere).stderr
     with (
         Store.open(f"sqlite:///{home / 'store.sqlite'}") as one,
@@ -64,7 +64,8 @@ def test_show_says_what_is_in_it(run: Run, tmp_path: Path) -> None:
     assert told["problems"] == []
     assert told["trials"] == {"done": 3, "failed": 1, "planned": 1}
     assert [device["serial"] for device in told["devices"]] == ["0815", "4711"]
-    assert told["format"] == 1
+    assert [device["sweeps"] for device in told["devices"]] == [2, 2]
+    assert told["format"] == 2
     assert told["anonymized"] is False
     plain = run("show", out)
     assert plain.exit_code == 0

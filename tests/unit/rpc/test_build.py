@@ -93,7 +93,7 @@ def test_an_unknown_abi_or_program_is_told_with_the_known_ones(tmp_path: Path) -
         build("agent", "sparc\n", cache=tmp_path)
     with pytest.raises(WrongAbi, match=r"litert-runner .*armv6; known: x86_64, aarch64"):
         build("litert-runner", "armv6", cache=tmp_path)
-    with pytest.raises(BadInput, match="agent, litert-runner"):
+    with pytest.raises(BadInput, match="agent, kernels, litert-runner"):
         build("spy", "x86_64", cache=tmp_path)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
 from leadline.core.errors import CommandTimeout, GarbledOutput, LeadlineError, ModelRejected, WrongAbi
-from leadline.rpc.agent import Exit, Line
 from leadline.runner.lines import complaint, parse_line
 from leadline.runner.process import LineProcess
+from tests.support.scripted import ScriptedProgram
 
 READY: dict[str, Any] = {
     "event": "ready",
@@ -26,43 +25,6 @@ READY: dict[str, Any] = {
     "fingerprints": [{"sha256": "ab" * 32, "size": 2, "mean": 0.5, "rms": 1, "head": [0, 1]}],
 }
 BLOCK = {"event": "block", "wall_ns": [1000, 2000], "cpu_ns": [900, 0], "switches": [0, 1]}
-
-
-class ScriptedProgram:
-    """Answers with prepared lines, then ends as told."""
-
-    def __init__(
-        self,
-        lines: Iterable[dict[str, Any] | str | Exception],
-        *,
-        code: int | None = 0,
-        signal: int | None = None,
-        stderr: str = "",
-    ) -> None:
-        self.exit: Exit | None = None
-        self.written: list[str] = []
-        self.killed = False
-        self._lines = list(lines)
-        self._exit = Exit(code=code, signal=signal, peak_rss_bytes=4096, cpu_ns=1, stderr=stderr)
-
-    def write(self, text: str) -> None:
-        self.written.append(text)
-
-    def line(self, timeout_s: float) -> Line | None:
-        if not self._lines:
-            self.exit = self._exit
-            return None
-        line = self._lines.pop(0)
-        if isinstance(line, Exception):
-            raise line
-        return Line(line if isinstance(line, str) else json.dumps(line), {"/sys/temp": "41000"})
-
-    def kill(self) -> None:
-        self.killed = True
-
-    def wait(self, timeout_s: float) -> Exit:
-        self.exit = self._exit
-        return self._exit
 
 
 class SteppingClock:

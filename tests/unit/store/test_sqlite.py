@@ -11,15 +11,18 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from leadline.core.errors import StoreError
 from leadline.store.schema import REVISION, metadata
 from leadline.store.store import Store
-from tests.support.records import fill, make_attempt, make_profile, make_trial
+from tests.support.records import fill, make_attempt, make_profile, make_sweep, make_trial, same
 
 
 @pytest.fixture
@@ -33,6 +36,38 @@ def url(file: Path, **query: str) -> str:
 
 def test_the_migrations_lead_to_the_tables_that_the_code_uses(file: Path) -> None:
     Store.open(url(file)).close()
+    engine = sa.create_engine(url(file))
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_a_store_of_the_first_schema_is_brought_up_to_date_with_all_it_had(file: Path, tmp_path: Path) -> None:
+    """Made by the script that made such stores, and filled with rows that this Leadline wrote."""
+    with Store.open(url(tmp_path / "filled.sqlite")) as filled:
+        fill(filled)
+        before = msgspec.structs.replace(filled.contents(), sweeps=())
+    engine = sa.create_engine(url(file))
+    with engine.connect() as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", "leadline.store:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        tables = sorted({*sa.inspect(connection).get_table_names()} - {"alembic_version"})
+    engine.dispose()
+    assert "sweep" not in tables
+    with sqlite3.connect(file) as connection:
+        connection.execute("ATTACH ? AS filled", (str(tmp_path / "filled.sqlite"),))
+        for table in tables:
+            connection.execute(f"DELETE FROM main.{table}")
+            connection.execute(f"INSERT INTO main.{table} SELECT * FROM filled.{table}")
+    connection.close()
+
+    with Store.open(url(file)) as store:
+        assert same(store.contents(), before)
+        sweep = make_sweep(random.Random(1), "pi4")
+        store.save_sweep(sweep)
+        assert store.sweeps() == [sweep]
     engine = sa.create_engine(url(file))
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
