@@ -197,8 +197,12 @@ class SshTransport:
         channel = transport.open_session(timeout=timeout_s)
         channel.settimeout(self._silence_s)
         expired = threading.Event()
-        # exec_command waits for the server without a limit of its own
-        with _after(timeout_s, lambda: (expired.set(), channel.close())):
+
+        def expire() -> None:
+            expired.set()
+            channel.close()
+
+        with _after(timeout_s, expire):  # exec_command waits for the server without a limit of its own
             try:
                 channel.exec_command(os.fsencode(command))
             except paramiko.SSHException as error:

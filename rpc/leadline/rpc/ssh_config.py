@@ -64,7 +64,7 @@ def _target(uri: str, options: dict[str, str], ssh_directory: Path, jump: SshTar
     known = [Path(name).expanduser() for name in shlex.split(options.get("userknownhostsfile", ""))]
     return SshTarget(
         host=options["hostname"],
-        port=int(address["port"] or options.get("port", 22)),
+        port=int(address["port"] or options.get("port") or 22),
         user=address["user"] or options.get("user") or getpass.getuser(),
         key_files=tuple(path for path in wanted or [ssh_directory / name for name in _DEFAULT_KEYS] if path.is_file()),
         use_agent=options.get("identitiesonly", "no").lower() != "yes",
