@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 
+import pytest
 from rich.console import Console
 
 from leadline.cli.progress import LineProgress, LiveProgress, watching
@@ -45,7 +46,10 @@ def test_plain_lines_tell_what_a_log_should_keep() -> None:
     assert "\x1b" not in "".join(lines)
 
 
-def test_bars_show_the_trial_under_way_and_names_cannot_play_with_the_terminal() -> None:
+def test_bars_show_the_trial_under_way_and_names_cannot_play_with_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")  # on a dumb terminal nothing can be drawn over
     out = io.StringIO()
     with watching(Console(file=out, force_terminal=True, width=160)) as progress:
         progress.device_ready("pi4", make_profile(RNG, "serial"), 1, 3)
