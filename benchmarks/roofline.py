@@ -2,12 +2,15 @@
 
     python -m benchmarks roofline
 
-`likwid-bench` (Debian: likwid), hand-written assembly, in turn with ours in every round; the best of all tries counts,
-as a roof is what can be reached. Both count the same bytes for the same access: *update* loads and stores every element
-in place (likwid's `update_sp`; ours with one multiplication and addition an element, 0.25 FLOP/byte), *copy* loads one
-array and stores another, without counting what the store loads by itself (likwid's `copy`; ours with one multiplication
-and addition for every fourth vector, 1/16 FLOP/byte). Peaks are fused multiplications and additions on data in L1. L1
-has no update here: ours computes, likwid's does not, and so near to the registers arithmetic is what takes the time.
+`likwid-bench` (Debian: likwid), hand-written assembly, in turn with ours, a try each in a process of its own; the best
+of all tries counts, as a roof is what can be reached. Both count the same bytes for the same access:
+
+*update*  loads and stores every element in place: likwid's `update_sp`; ours with one multiplication and addition of
+          each, 0.25 FLOP/byte. Not on L1: likwid's does not compute, and there arithmetic is what takes the time.
+*copy*    loads one array and stores another, without counting what a store loads by itself: likwid's `copy`; ours with
+          a multiplication and addition for every fourth vector, 1/16 FLOP/byte.
+
+Peaks are fused multiplications and additions on data in L1.
 
 Then the time of whole sweeps, as `leadline roofline run` takes them.
 """
@@ -28,7 +31,7 @@ from benchmarks.tables import print_table
 from leadline.core.clock import SystemClock
 from leadline.device.probe import probe
 from leadline.records.device import Profile
-from leadline.records.roofline import PlannedLevel, Sweep, SweepPlan
+from leadline.records.roofline import KernelPoint, PlannedLevel, Sweep, SweepPlan
 from leadline.records.trial import RunConfig
 from leadline.roofline.plan import plan_sweep
 from leadline.rpc.agent import Agent
@@ -37,11 +40,10 @@ from leadline.rpc.local import LocalTransport
 from leadline.runner.kernels import measure_sweep
 from tests.support.programs import CACHE, built
 
-ROUNDS = 5
-TRIES = 5  # a round, of both
-TRY_S = 0.02  # about what one of ours takes
+TRIES = 10  # of both
+TRY_S = 0.02  # what one of ours takes
 PROMISE_S = 20.0  # of a whole sweep
-COPY, UPDATE, PEAKS = 1 / 16, 1 / 4, (16.0, 32.0, 64.0)  # operations per byte
+COPY, UPDATE, PEAK = 1 / 16, 1 / 4, 64.0  # operations per byte
 
 _LIKWID_TESTS = {  # peak, update, copy
     "avx512f": ("peakflops_sp_avx512_fma", "update_sp_avx512", "copy_avx512"),
@@ -67,12 +69,8 @@ class Case(msgspec.Struct, frozen=True):
     name: str
     unit: str
     level: PlannedLevel
-    intensities: tuple[float, ...]
+    intensity: float  # of ours
     likwid_test: int  # which of `_LIKWID_TESTS`
-
-    def ours(self, sweep: Sweep) -> float:
-        points = [p for p in sweep.points if p.level == self.level.level and p.intensity in self.intensities]
-        return max(p.best_gops if self.unit == "GFLOP/s" else p.best_gbytes for p in points)
 
 
 def main() -> None:
@@ -80,7 +78,7 @@ def main() -> None:
         cores = list(dict.fromkeys([1, len(bench.profile.cpus)]))
         beside = [row for count in cores for row in _beside(bench, count)]
         sweeps = [_whole_sweep(bench, count) for count in cores]
-    title = f"(e) Roofs beside likwid-bench, float32, best of {ROUNDS} × {TRIES} tries"
+    title = f"(e) Roofs beside likwid-bench, float32, best of {TRIES} tries"
     print_table(title, ["cores", "roof", "unit", "Leadline", "likwid-bench", "ratio"], beside)
     print_table("(f) A whole sweep of one configuration", ["cores", "points", "time", "promise"], sweeps)
 
@@ -98,34 +96,40 @@ def _bench() -> Iterator[Bench]:
 
 def _beside(bench: Bench, cores: int) -> list[list[str]]:
     config = RunConfig(threads=cores, cpus=bench.profile.cpus[:cores])
-    plan = plan_sweep(bench.profile, config)
-    cases = list(_cases(plan))
-    plan = msgspec.structs.replace(plan, dtypes=("float32",), tries=TRIES, intensities=(COPY, UPDATE, *PEAKS))
-    levels = [
-        msgspec.structs.replace(level, most_intensity=PEAKS[-1] if i == 0 else UPDATE)
-        for i, level in enumerate(plan.levels)
-    ]
-    plan = msgspec.structs.replace(plan, levels=tuple(levels))
+    cases = list(_cases(plan_sweep(bench.profile, config)))
     ours, theirs = [0.0] * len(cases), [0.0] * len(cases)
-    for _ in range(ROUNDS):
-        sweep = bench.sweep(config, plan)
-        tests = _LIKWID_TESTS[sweep.points[0].isa]  # x86 only
+    for _ in range(TRIES):
         for i, case in enumerate(cases):
-            ours[i] = max(ours[i], case.ours(sweep))
-            for _ in range(TRIES):
-                theirs[i] = max(theirs[i], _likwid(tests[case.likwid_test], case, cores, expected=ours[i]))
+            point = _ours(bench, case, config)
+            ours[i] = max(ours[i], point.best_gops if case.unit == "GFLOP/s" else point.best_gbytes)
+            test = _LIKWID_TESTS[point.isa][case.likwid_test]  # x86 only
+            theirs[i] = max(theirs[i], _likwid(test, case, cores, expected=ours[i]))
     return [
         [str(cores), case.name, case.unit, f"{mine:.1f}", f"{other:.1f}", f"{mine / other:.2f}"]
         for case, mine, other in zip(cases, ours, theirs, strict=True)
     ]
 
 
+def _ours(bench: Bench, case: Case, config: RunConfig) -> KernelPoint:
+    """One try."""
+    plan = SweepPlan(
+        dtypes=("float32",),
+        levels=(msgspec.structs.replace(case.level, most_intensity=case.intensity),),
+        intensities=(case.intensity,),
+        tries=1,
+        seconds_at_most=PROMISE_S,
+        notes=(),
+    )
+    [point] = bench.sweep(config, plan).points
+    return point
+
+
 def _cases(plan: SweepPlan) -> Iterator[Case]:
-    yield Case("peak", "GFLOP/s", plan.levels[0], PEAKS, 0)
+    yield Case("peak", "GFLOP/s", plan.levels[0], PEAK, 0)
     for level in plan.levels:
         if level.level != "L1":
-            yield Case(f"{level.level} update", "GB/s", level, (UPDATE,), 1)
-        yield Case(f"{level.level} copy", "GB/s", level, (COPY,), 2)
+            yield Case(f"{level.level} update", "GB/s", level, UPDATE, 1)
+        yield Case(f"{level.level} copy", "GB/s", level, COPY, 2)
 
 
 def _likwid(test: str, case: Case, cores: int, *, expected: float) -> float:

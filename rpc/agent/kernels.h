@@ -18,7 +18,6 @@
 #include <stdint.h>
 
 enum { COPY_VECTORS = 32 }; /* of one block of `copy`; `every` divides it */
-enum { ALIGNMENT = 256 };   /* bytes; every block of every kernel is a multiple of it or divides it */
 
 enum state { STATE_FLOAT32, STATE_FLOAT16, STATE_INT32 };
 
